@@ -1,0 +1,1 @@
+"""What an image is and where images come from."""

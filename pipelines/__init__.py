@@ -1,0 +1,1 @@
+"""What is done: from studies to statements about them."""
