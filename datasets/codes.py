@@ -53,6 +53,7 @@ class RepairCode(StrEnum):
     ORIENTATION_APPLIED = "orientation_applied"
     UNITS_CONVERTED = "units_converted"
     GEOMETRY_CHOSEN = "geometry_chosen"
+    SHEARED_GRID_KEPT = "sheared_grid_kept"
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,21 @@ def test_colour_is_refused(tmp_path: Path) -> None:
 def test_an_axis_of_no_voxels_is_refused(tmp_path: Path) -> None:
     path = _patched(_save(tmp_path / "a.nii", _ramp(np.int16)), DIM + 4, struct.pack("<h", 0))
     assert _refused(path).code is RefusalCode.EMPTY_IMAGE
+
+
+def test_a_sheared_grid_is_kept_and_told(tmp_path: Path) -> None:
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[1, 2] = 3.0 * np.tan(
+        np.radians(10.0)
+    )  # slices shifted within their plane, as by a gantry tilted by 10 degrees
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None, header)
+    image.set_sform(affine, code=1)
+    image.header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+    nib.save(image, tmp_path / "a.nii")
+    loaded = read_nifti(tmp_path / "a.nii")
+    assert np.allclose(loaded.image.affine, affine)
+    assert loaded.image.grid.voxel_volume_ml == pytest.approx(0.003)
+    assert [repair.code.value for repair in loaded.repairs] == ["sheared_grid_kept"]
+    assert "10.00 degrees" in loaded.repairs[0].message
