@@ -1,0 +1,1 @@
+"""How good a prediction is: one metric per file, units in names."""

@@ -1,0 +1,77 @@
+"""What `score` leaves in a study's folder; names and keys are promised in `docs/interface.md`."""
+
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+
+from datasets.io.atomic import write_text
+from datasets.io.dicom_seg import SegDescription, write_dicom_seg
+from datasets.io.nifti import write_nifti
+from pipelines.results import Result
+from pipelines.task import Task
+
+SEGMENTATION = "segmentation.nii.gz"
+DICOM_SEG = "segmentation.dcm"
+PROBABILITY = "probability.nii.gz"
+RESULT = "result.json"
+
+_LONGEST_NAME = 128
+# The run's own files lie beside the studies' folders, and upper and lower case are one on some file systems.
+_RUNS_OWN = frozenset({"manifest.json", "results.csv", "journal.jsonl"})
+
+
+def folder_name(uid: str) -> str:
+    """A study's uid as a folder name: whatever it holds, it names one folder inside the output folder.
+
+    Letters, digits, ".", "-" and "_" stay; everything else becomes "_". UIDs come from files that nobody vouches for.
+    A name that had to change ends in a hash of the uid, so that different studies never share a folder.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", uid)[:_LONGEST_NAME]
+    if name == uid and name.strip(".") == name != "" and name.lower() not in _RUNS_OWN:
+        return name
+    digest = hashlib.sha256(uid.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    return f"{name.strip('.') or 'study'}-{digest}"
+
+
+def write_result(result: Result, task: Task, folder: Path) -> Result:
+    """Write everything a result consists of; `result.json` last, so that where it stands the rest stands too.
+
+    What an earlier run left in the folder is removed first, `result.json` before the rest.
+
+    Args:
+        result: With its arrays.
+        task: The task that made it.
+        folder: The study's own folder; made when missing.
+
+    Returns:
+        The result with `outputs` and the seconds of writing filled in, as it stands in `result.json`.
+    """
+    start = time.perf_counter()
+    for name in (RESULT, SEGMENTATION, DICOM_SEG, PROBABILITY):
+        (folder / name).unlink(missing_ok=True)
+    outputs: dict[str, str] = {}
+    if result.labels is not None and result.labels.affine is not None:
+        write_nifti(result.labels, folder / SEGMENTATION)
+        outputs["segmentation"] = SEGMENTATION
+        if result.source is not None:
+            write_dicom_seg(result.labels, result.source, folder / DICOM_SEG, _describe(result, task))
+            outputs["dicom_seg"] = DICOM_SEG
+    if result.probabilities is not None:
+        write_nifti(result.probabilities, folder / PROBABILITY)
+        outputs["probability"] = PROBABILITY
+    seconds = result.seconds | {"write": round(time.perf_counter() - start, 3)}
+    written = result.model_copy(update={"outputs": outputs, "seconds": seconds})
+    write_text(folder / RESULT, json.dumps(written.document(), indent=2, ensure_ascii=False) + "\n")
+    return written
+
+
+def _describe(result: Result, task: Task) -> SegDescription:
+    return SegDescription(
+        label_set=task.label_set,
+        algorithm=f"DenseLens {task.name} ({result.model.name})",
+        version=result.model.version,
+        weights_sha256=result.model.weights_sha256 or "",
+        config_digest=task.digest,
+    )
