@@ -10,6 +10,7 @@ from datasets.geometry import Grid, lps_from_ras
 from datasets.image import Array, Image
 
 _AXIS_OF = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
+_NO_COSINE = 1e-12
 
 
 class Interpolation(Enum):
@@ -83,7 +84,7 @@ def _resample_channel(array: Array, source: Grid, target: Grid, how: Interpolati
     lps = Grid(source.shape, lps_from_ras(source.affine))
     moving.SetSpacing(lps.spacing_mm)  # type: ignore[no-untyped-call]
     moving.SetOrigin(lps.origin_mm)  # type: ignore[no-untyped-call]
-    moving.SetDirection(lps.direction.ravel().tolist())  # type: ignore[no-untyped-call]
+    moving.SetDirection(_cosines(lps))  # type: ignore[no-untyped-call]
     wanted = Grid(target.shape, lps_from_ras(target.affine))
     result = sitk.Resample(
         moving,
@@ -92,7 +93,7 @@ def _resample_channel(array: Array, source: Grid, target: Grid, how: Interpolati
         how.value,
         wanted.origin_mm,
         wanted.spacing_mm,
-        wanted.direction.ravel().tolist(),
+        _cosines(wanted),
         fill,
     )
     sampled: Array = sitk.GetArrayFromImage(result).transpose(2, 1, 0)
@@ -101,3 +102,10 @@ def _resample_channel(array: Array, source: Grid, target: Grid, how: Interpolati
         # A spline overshoots edges, and what does not fit would wrap around.
         sampled = np.clip(np.rint(sampled), *limits).astype(array.dtype)
     return sampled
+
+
+def _cosines(grid: Grid) -> list[float]:
+    """Direction cosines as ITK takes them, row by row."""
+    # ITK inverts them by a decomposition that fails on the smallest of numbers and then finds every voxel outside.
+    cosines: list[float] = np.where(np.abs(grid.direction) < _NO_COSINE, 0.0, grid.direction).ravel().tolist()
+    return cosines

@@ -72,7 +72,7 @@ class Case:
 
     slices: NDArray[np.float16]
     labels: NDArray[np.uint8]
-    tumors: NDArray[np.uint32]
+    tumors: NDArray[np.uint8]
 
 
 def training_grid(seed: int) -> Grid:
@@ -94,7 +94,7 @@ def make_case(seed: int) -> Case:
     prepared = task.preprocess(phantom.image(training_grid(seed)))
     labels = np.ascontiguousarray(phantom.labels(prepared.grid).slices())
     tumors, _ = components_by_size(labels == _TUMOR)
-    return Case(prepared.slices().astype(np.float16), labels, tumors)
+    return Case(prepared.slices().astype(np.float16), labels, tumors.astype(np.uint8))
 
 
 def train(task: Task, cases: list[Case], schedule: Schedule) -> nn.Module:

@@ -83,6 +83,9 @@ def components_by_size(mask: Mask, min_voxels: int = 1) -> tuple[NDArray[np.uint
 
 def _components(mask: Mask) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.intp]]:
     """Connected components numbered by the position of their first voxel, and their sizes; index 0 is background."""
-    # cc3d numbers in the order of memory: without the copy, two equal components would change places with the layout.
-    components, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=_CONNECTIVITY, return_N=True)
-    return components, np.bincount(components.ravel(), minlength=count + 1)
+    # A frame of background, laid out in one order: cc3d 4.0 fails on a row such as 1 0 1 when that is the whole array,
+    # and numbers in the order of memory, so that two equal components would change places with the mask's layout.
+    framed = np.zeros([size + 2 for size in mask.shape], dtype=np.bool_)
+    framed[1:-1, 1:-1, 1:-1] = mask
+    components, count = cc3d.connected_components(framed, connectivity=_CONNECTIVITY, return_N=True)
+    return components[1:-1, 1:-1, 1:-1], np.bincount(components.ravel(), minlength=count + 1)

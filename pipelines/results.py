@@ -32,6 +32,14 @@ class FlagCode(StrEnum):
     BATCH_HALVED = "batch_halved"
 
 
+class FailureCode(StrEnum):
+    """Why a study failed although its input was fit; the codes of refused input stand in `RefusalCode`."""
+
+    CONFIG_ERROR = "config_error"
+    WEIGHTS_ERROR = "weights_error"
+    INTERNAL_ERROR = "internal_error"
+
+
 def writable(text: str) -> str:
     """Text that can be written as UTF-8; what cannot stands as `\\udcXX`."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

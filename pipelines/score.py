@@ -19,14 +19,13 @@ from datasets.io.atomic import write_text
 from datasets.study import Study
 from pipelines.journal import Entry, Journal
 from pipelines.outputs import RESULT, folder_name, write_result
-from pipelines.results import ErrorRecord, Result, writable
+from pipelines.results import ErrorRecord, FailureCode, Result, writable
 from pipelines.run import Pipeline, record_of
 
 _LOG = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 TABLE = "results.csv"
-INTERNAL_ERROR, CONFIG_ERROR, WEIGHTS_ERROR = "internal_error", "config_error", "weights_error"
 _FIRST_COLUMNS = ("study", "status", "code", "message", "seconds")
 
 
@@ -66,18 +65,20 @@ def failed(study: Study, pipeline: Pipeline, error: ErrorRecord) -> Result:
     )
 
 
-def many(studies: Sequence[Study], pipeline: Pipeline, out: Path, *, fresh: bool = False) -> Iterator[Scored]:
+def many(
+    studies: Sequence[Study], pipeline: Pipeline, out: Path, *, fresh: bool = False, retry_failed: bool = False
+) -> Iterator[Scored]:
     """Score studies one by one into a folder, going on where an interrupted run stopped.
 
     Nothing happens before the first item is asked for. The manifest and the table are written at the end; a run that
-    is cut short leaves them as they were, and its journal is what the next one reads. Studies that failed are tried
-    again, because what made them fail may have been mended.
+    is cut short leaves them as they were, and its journal is what the next one reads.
 
     Args:
         studies: What to score, in the order of the table; each uid once.
         pipeline: The task with its network, loaded once.
         out: Output folder.
         fresh: Forget what an earlier run finished there.
+        retry_failed: Score again what failed there, because what made it fail may have been mended.
 
     Yields:
         Each study as it ends.
@@ -93,7 +94,8 @@ def many(studies: Sequence[Study], pipeline: Pipeline, out: Path, *, fresh: bool
     entries = []
     for study in studies:
         entry = journal.get(study.uid)
-        resumed = entry is not None and _is_done(entry, study, out)
+        retry = retry_failed and entry is not None and entry.status == "failed"
+        resumed = entry is not None and not retry and _is_finished(entry, study, out)
         if entry is None or not resumed:
             entry = _score_into(study, pipeline, out)
             journal.append(entry)
@@ -134,14 +136,14 @@ def _score_into(study: Study, pipeline: Pipeline, out: Path) -> Entry:
         result = write_result(result, pipeline.task, out / folder)
     except DenseLensError as refusal:
         # Settings or weights that do not get along with this study; the next one may be another matter.
-        code = WEIGHTS_ERROR if isinstance(refusal, WeightsError) else CONFIG_ERROR
-        error = ErrorRecord(code=code, message=refusal.message, advice=refusal.advice)
+        code = FailureCode.WEIGHTS_ERROR if isinstance(refusal, WeightsError) else FailureCode.CONFIG_ERROR
+        error = ErrorRecord(code=code.value, message=refusal.message, advice=refusal.advice)
         result = write_result(failed(study, pipeline, error), pipeline.task, out / folder)
     except Exception:  # noqa: BLE001 (the guard of this door: a bug in one study must not cost the thousand others)
         incident = uuid.uuid4().hex[:8]
         _LOG.exception("incident %s in study %s", incident, study.uid)
         error = ErrorRecord(
-            code=INTERNAL_ERROR,
+            code=FailureCode.INTERNAL_ERROR.value,
             message=f"a bug in this program, incident {incident}",
             advice="report it with the log; the other studies are not affected",
         )
@@ -158,9 +160,9 @@ def _score_into(study: Study, pipeline: Pipeline, out: Path) -> Entry:
     )
 
 
-def _is_done(entry: Entry, study: Study, out: Path) -> bool:
-    """Whether an earlier run scored this very study, and what it wrote still stands."""
-    if entry.status != "done" or entry.source != study.source:
+def _is_finished(entry: Entry, study: Study, out: Path) -> bool:
+    """Whether an earlier run ended this very study, well or not, and what it wrote still stands."""
+    if entry.source != study.source:
         return False
     try:
         return bool(_read_result(out, entry).get("result_digest") == entry.digest)

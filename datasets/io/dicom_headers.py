@@ -168,7 +168,10 @@ def _without_pixels(instance: Instance, sop_class: str) -> Instance:
 
 def _ends_inside_an_element(header: Dataset) -> bool:
     for tag in header.keys():  # noqa: SIM118 - iterating over a Dataset would parse every element
-        element = header.get_item(tag)
+        try:
+            element = header.get_item(tag)
+        except PARSE_ERRORS:
+            continue
         value, length = getattr(element, "value", None), getattr(element, "length", None)
         if isinstance(value, bytes) and length is not None and len(value) < length < 0xFFFFFFFF:
             return True

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -84,6 +84,7 @@ def test_letters_that_name_no_orientation(letters: str) -> None:
 @pytest.mark.parametrize("how", list(Interpolation))
 @settings(max_examples=10, deadline=None)
 @given(degrees=angles)
+@example(degrees=(0.0, 0.0, 1e-308))
 def test_the_same_grid_gives_the_same_values(how: Interpolation, degrees: tuple[float, float, float]) -> None:
     image = _ramp(_oblique(degrees))
     same = resample(image, image.grid, how, fill=-1000)

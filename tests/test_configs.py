@@ -1,0 +1,48 @@
+"""Every YAML that ships builds its task and its network."""
+
+from pathlib import Path
+
+import pytest
+
+from networks.build import build, parameter_count
+from pipelines.model_store import SHIPPED_FOLDER
+from pipelines.task import list_tasks, load_task
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_it_builds(name: str) -> None:
+    task = load_task(name)
+    assert task.name == name
+    network = build(task.network, device="meta")
+    assert sum(parameter.numel() for parameter in network.parameters()) > 0
+    assert task.network.out_channels == task.label_set.classes
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_its_name_is_what_people_type(name: str) -> None:
+    assert name == name.lower()
+    assert name.isidentifier()
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_its_weights_ship(name: str) -> None:
+    task = load_task(name)
+    if task.weights is None:
+        return
+    file = SHIPPED_FOLDER / f"{task.weights}.safetensors"
+    if not SHIPPED_FOLDER.is_dir():
+        pytest.skip(f"the weights are not made yet: {SHIPPED_FOLDER} does not exist (make demo-weights)")
+    assert file.is_file()
+    assert file.stat().st_size <= 10_000_000
+
+
+def test_the_published_network_has_the_papers_parameters() -> None:
+    # networks/dense_unet.py tells where the count comes from; three classes, three adjacent slices.
+    task = load_task("liver_ct_dense_unet_167")
+    assert task.network.widths.block_config == (6, 12, 36, 24)
+    assert parameter_count(task.network) > 40_000_000
+
+
+def test_every_file_in_the_folder_is_a_task(repository: Path) -> None:
+    files = [path.name for path in (repository / "configs").iterdir() if path.name != "__pycache__"]
+    assert sorted(files) == [f"{name}.yaml" for name in list_tasks()]
