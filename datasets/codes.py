@@ -47,6 +47,7 @@ class RepairCode(StrEnum):
     MONOCHROME1_DISPLAY_ONLY = "monochrome1_display_only"
     PADDING_REPLACED = "padding_replaced"
     RESCALE_PER_SLICE = "rescale_per_slice"
+    RESCALE_ASSUMED = "rescale_assumed"
     IDENTIFIERS_DERIVED = "identifiers_derived"
     NON_IMAGE_OBJECTS_IGNORED = "non_image_objects_ignored"
     COLOUR_CONVERTED = "colour_converted"

@@ -80,7 +80,7 @@ class Study:
 
 
 def choose_series(study: Study, modalities: tuple[str, ...], min_images: int = 1) -> tuple[Series, Repair | None]:
-    """Choose the series to score, by rule: usable, of a wanted modality, most images, then largest box, then uid.
+    """Choose the series to score, by rule: usable, of a wanted modality, most images, axial, largest box, first by uid.
 
     A modality of "" (NIfTI and pictures do not tell theirs) matches every wanted one. Among usable series an axial
     acquisition is preferred over a reformat, because its in-plane resolution is the scanner's own.
@@ -110,7 +110,8 @@ def choose_series(study: Study, modalities: tuple[str, ...], min_images: int = 1
     usable = [s for s in wanted if s.refusal is None and s.images >= min_images]
     if not usable:
         raise _closest_refusal(wanted, min_images, study.source)
-    chosen = max(usable, key=_rank)
+    # `max` keeps the first of equals, which is the first by uid.
+    chosen = max(sorted(usable, key=lambda s: s.uid), key=_rank)
     if len(wanted) == 1:
         return chosen, None
     others = "; ".join(
@@ -120,12 +121,12 @@ def choose_series(study: Study, modalities: tuple[str, ...], min_images: int = 1
     return chosen, Repair(RepairCode.SERIES_CHOSEN, message)
 
 
-def _rank(series: Series) -> tuple[int, bool, float, str]:
+def _rank(series: Series) -> tuple[int, bool, float]:
     """Sort key of `choose_series`: the greatest wins."""
     if series.grid is None:
-        return series.images, False, 0.0, series.uid
+        return series.images, False, 0.0
     volume = series.grid.voxel_volume_ml * float(series.grid.shape[0] * series.grid.shape[1] * series.grid.shape[2])
-    return series.images, series.grid.orientation[2] in "SI", volume, series.uid
+    return series.images, series.grid.orientation[2] in "SI", volume
 
 
 def _closest_refusal(wanted: list[Series], min_images: int, source: str) -> InputRefused:

@@ -1,12 +1,14 @@
 """The command line and the codes are what docs/interface.md and docs/codes.md promise."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from app.cli import COMMANDS, load_command
 from datasets.codes import RefusalCode, RepairCode
+from pipelines.results import FailureCode, FlagCode
 
 # Promised and not built yet. These lists only shrink.
 PENDING = {
@@ -70,15 +72,16 @@ def _listed(repository: Path, heading: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `([a-z0-9_]+)` \| (.+) \|$", section, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize(("heading", "codes"), [("Refused", RefusalCode), ("Repaired", RepairCode)])
-def test_codes_are_listed_with_their_meaning(
-    repository: Path, heading: str, codes: type[RefusalCode] | type[RepairCode]
-) -> None:
+@pytest.mark.parametrize(
+    ("heading", "codes"),
+    [("Refused", RefusalCode), ("Repaired", RepairCode), ("Failed", FailureCode), ("Flagged", FlagCode)],
+)
+def test_codes_are_listed_with_their_meaning(repository: Path, heading: str, codes: type[StrEnum]) -> None:
     assert list(_listed(repository, heading)) == [str(code) for code in codes]
 
 
-@pytest.mark.parametrize("code", [*RefusalCode, *RepairCode], ids=str)
-def test_each_code_is_raised_by_a_test(repository: Path, code: RefusalCode | RepairCode) -> None:
+@pytest.mark.parametrize("code", [*RefusalCode, *RepairCode, *FailureCode, *FlagCode], ids=str)
+def test_each_code_is_raised_by_a_test(repository: Path, code: StrEnum) -> None:
     named = re.compile(rf"\b[A-Z]\w*\.{code.name}\b|[\"']{code.value}[\"']")
     files = [file for file in (repository / "tests").rglob("*.py") if file != Path(__file__)]
     assert any(named.search(file.read_text(encoding="utf-8")) for file in files), f"no test raises {code}"

@@ -10,10 +10,10 @@ from pydicom import Dataset
 
 from datasets.codes import RefusalCode, RepairCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_frames import Frame, Place
-from datasets.io.dicom_geometry import same_places, stack_of
-from datasets.io.dicom_instance import Instance
-from datasets.io.dicom_resampling import rectified
+from datasets.io.dicom.frames import Frame, Place
+from datasets.io.dicom.geometry import same_places, stack_of
+from datasets.io.dicom.instance import Instance
+from datasets.io.dicom.resampling import rectified
 
 SPACING = (0.8, 0.7)
 
@@ -33,6 +33,7 @@ def frames(heights: Sequence[float], drift: Sequence[float] | None = None) -> li
             number=1,
             place=Place(np.array([10.0, 20.0 + y, z]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), SPACING),
             problem=None,
+            scaled=True,
             slope=1.0,
             intercept=0.0,
             order=(n, 1),

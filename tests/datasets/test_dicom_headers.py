@@ -8,8 +8,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 
 from datasets.codes import RefusalCode
-from datasets.io.dicom_headers import scan
-from datasets.io.dicom_instance import Instance, lenient
+from datasets.io.dicom.headers import scan
+from datasets.io.dicom.instance import Instance, lenient
 from tests.datasets import scene
 from tests.datasets.ct_files import slice_dataset, write
 

@@ -21,11 +21,11 @@ from pydicom.uid import (
 
 from datasets.codes import RefusalCode, RepairCode
 from datasets.io.dicom import read_studies
-from datasets.io.dicom_frames import Frame, frames_of
-from datasets.io.dicom_headers import scan
-from datasets.io.dicom_identifiers import fill_identifiers
-from datasets.io.dicom_instance import lenient
-from datasets.io.dicom_pixels import FrameReader, inverted, modality_values, padding_mask
+from datasets.io.dicom.frames import Frame, frames_of
+from datasets.io.dicom.headers import scan
+from datasets.io.dicom.identifiers import fill_identifiers
+from datasets.io.dicom.instance import lenient
+from datasets.io.dicom.pixels import FrameReader, inverted, modality_values, padding_mask
 from datasets.study import Loaded
 from tests.datasets import scene
 from tests.datasets.ct_files import CT, Header, series, set_pixels, slice_dataset, write

@@ -8,9 +8,9 @@ import pytest
 
 from datasets.codes import RefusalCode, RepairCode
 from datasets.io.dicom import read_studies
-from datasets.io.dicom_frames import frames_of
-from datasets.io.dicom_headers import scan
-from datasets.io.dicom_pixels import FrameReader, modality_values
+from datasets.io.dicom.frames import frames_of
+from datasets.io.dicom.headers import scan
+from datasets.io.dicom.pixels import FrameReader, modality_values
 from datasets.study import Series
 
 pytestmark = pytest.mark.real_data

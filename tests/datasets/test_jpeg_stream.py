@@ -5,7 +5,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import get_frame
 
-from datasets.io.jpeg_stream import JpegShape, jpeg_problem
+from datasets.io.dicom.jpeg_stream import JpegShape, jpeg_problem
 
 SHAPE = JpegShape(rows=100, columns=100, samples=3, bits_allocated=8)
 

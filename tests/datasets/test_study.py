@@ -50,7 +50,7 @@ def test_the_only_series_needs_no_telling() -> None:
         pytest.param(_series("a", _grid(20)), [_series("b", _grid(10)), _series("c", _grid(19))], id="most images"),
         pytest.param(_series("a", _grid(20)), [_series("b", _grid(20, direction=CORONAL))], id="axial before coronal"),
         pytest.param(_series("a", _grid(20, 2.0)), [_series("b", _grid(20, 1.0))], id="the larger box"),
-        pytest.param(_series("b", _grid(20)), [_series("a", _grid(20))], id="the later uid"),
+        pytest.param(_series("a", _grid(20)), [_series("b", _grid(20))], id="the first uid"),
         pytest.param(_series("a", _grid(5)), [_series("b", _grid(90), modality="MR")], id="the wanted modality"),
         pytest.param(
             _series("a", _grid(5), modality=""), [_series("b", _grid(90), modality="MR")], id="untold modality"

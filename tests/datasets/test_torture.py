@@ -13,7 +13,7 @@ from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.image import Image
 from datasets.io.dicom import DicomFindings, read_studies
-from datasets.io.dicom_pixels import AIR_HU
+from datasets.io.dicom.pixels import AIR_HU
 from datasets.study import choose_series
 from tests.datasets import scene
 from tests.datasets.ct_files import outside_circle, write
@@ -99,7 +99,7 @@ OUTCOMES: dict[str, Read | Refused] = {
     "rescale_per_slice": _read(scene.PLAIN, R.RESCALE_PER_SLICE),
     "twelve_bits_in_sixteen": _read(scene.PLAIN),
     "monochrome1": _read(scene.PLAIN, R.MONOCHROME1_DISPLAY_ONLY),
-    "missing_rescale": _read(scene.PLAIN),
+    "missing_rescale": _read(scene.PLAIN, R.RESCALE_ASSUMED),
     "shuffled": _read(scene.PLAIN),
     "mixed_representation": _read(scene.PLAIN, R.RESCALE_PER_SLICE),
     "signed_twelve_bits": _read(scene.PLAIN),

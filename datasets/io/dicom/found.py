@@ -7,7 +7,7 @@ from functools import partial
 from datasets.codes import Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import Grid
-from datasets.io.dicom_instance import Instance
+from datasets.io.dicom.instance import Instance
 from datasets.study import Loaded, Series
 
 

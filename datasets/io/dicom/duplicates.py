@@ -8,10 +8,10 @@ import numpy as np
 
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_frames import Frame, frames_of
-from datasets.io.dicom_geometry import heights_mm, is_even, same_places
-from datasets.io.dicom_instance import Instance
-from datasets.io.dicom_pixels import same_picture
+from datasets.io.dicom.frames import Frame, frames_of
+from datasets.io.dicom.geometry import heights_mm, is_even, same_places
+from datasets.io.dicom.instance import Instance
+from datasets.io.dicom.pixels import same_picture
 
 # What tells the volumes of one series apart that lie in the same place: part of the image type, scan, phase, echo.
 _PHASES: tuple[Callable[[Frame], str], ...] = (

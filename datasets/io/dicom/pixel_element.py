@@ -12,7 +12,7 @@ from pydicom.uid import UID, JPEGExtended12Bit
 
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_instance import Instance
+from datasets.io.dicom.instance import Instance
 
 _ITEM = 0xFFFEE000
 _DELIMITER = 0xFFFEE0DD

@@ -15,10 +15,10 @@ from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTr
 
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_frames import Frame
-from datasets.io.dicom_instance import PARSE_ERRORS, Instance, numbers_of
-from datasets.io.dicom_pixel_element import truncated
-from datasets.io.jpeg_stream import JpegShape, jpeg_problem
+from datasets.io.dicom.frames import Frame
+from datasets.io.dicom.instance import PARSE_ERRORS, Instance, numbers_of
+from datasets.io.dicom.jpeg_stream import JpegShape, jpeg_problem
+from datasets.io.dicom.pixel_element import truncated
 
 # What stands for air where a CT shows nothing: the lowest value of twelve bits with the usual intercept.
 AIR_HU = -1024.0

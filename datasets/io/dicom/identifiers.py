@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 
-from datasets.io.dicom_instance import Instance, numbers_of, text_of
+from datasets.io.dicom.instance import Instance, numbers_of, text_of
 from datasets.io.dicom_uid import derive_uid
 
 # Attributes that DICOM wants present though they may be blank (type 2), and that objects made from the series copy.

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from datasets.codes import RefusalCode
 from datasets.dicom_source import Plane
 from datasets.errors import InputRefused
-from datasets.io.dicom_instance import PARSE_ERRORS, Instance, numbers_of
+from datasets.io.dicom.instance import PARSE_ERRORS, Instance, numbers_of
 
 # Direction cosines may be rounded to three decimals; what is further from unit length or from perpendicular is no
 # orientation.
@@ -49,6 +49,7 @@ class Frame:
         number: From 1, as DICOM counts.
         place: Where it lies; None where the file does not say, and `problem` says what is missing.
         problem: Why its place is unknown.
+        scaled: Whether the header tells how stored values become measured ones.
         slope: RescaleSlope.
         intercept: RescaleIntercept.
         order: (InstanceNumber, number of the frame); None where unknown.
@@ -60,6 +61,7 @@ class Frame:
     number: int
     place: Place | None
     problem: InputRefused | None
+    scaled: bool
     slope: float
     intercept: float
     order: tuple[int, int] | None
@@ -142,6 +144,7 @@ def _classic(instance: Instance) -> Frame:
         number=1,
         place=place,
         problem=problem,
+        scaled=_is_scaled(header),
         slope=_scale(header, "RescaleSlope", 1.0),
         intercept=_scale(header, "RescaleIntercept", 0.0),
         order=_order(header, 1),
@@ -164,6 +167,7 @@ def _enhanced(instance: Instance, number: int, groups: tuple[Dataset, ...]) -> F
         number=number,
         place=place,
         problem=problem,
+        scaled=_is_scaled(values),
         slope=_scale(values, "RescaleSlope", 1.0),
         intercept=_scale(values, "RescaleIntercept", 0.0),
         order=_order(instance.header, number) or (0, number),
@@ -215,6 +219,14 @@ def _missing(keyword: str, instance: Instance) -> InputRefused:
         f"no usable {keyword} in {instance.path.name}",
         "export the series with its geometry",
     )
+
+
+def _is_scaled(dataset: Dataset | None) -> bool:
+    """Whether slope and intercept, or a table in their place, are there."""
+    if dataset is None:
+        return False
+    pair = (dataset.get("RescaleSlope"), dataset.get("RescaleIntercept"))
+    return "ModalityLUTSequence" in dataset or all(value not in (None, "") for value in pair)
 
 
 def _scale(dataset: Dataset | None, keyword: str, default: float) -> float:

@@ -10,10 +10,10 @@ from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
 from datasets.geometry import Affine
 from datasets.image import Image, Intensity
-from datasets.io.dicom_frames import Frame
-from datasets.io.dicom_geometry import Stack
-from datasets.io.dicom_instance import Instance, lenient
-from datasets.io.dicom_pixels import (
+from datasets.io.dicom.frames import Frame
+from datasets.io.dicom.geometry import Stack
+from datasets.io.dicom.instance import Instance, lenient
+from datasets.io.dicom.pixels import (
     AIR_HU,
     FrameReader,
     Pixels,
@@ -22,7 +22,7 @@ from datasets.io.dicom_pixels import (
     modality_values,
     padding_mask,
 )
-from datasets.io.dicom_resampling import rectified
+from datasets.io.dicom.resampling import rectified
 from datasets.study import Loaded
 
 

@@ -17,8 +17,8 @@ from pydicom.uid import (
 
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_instance import PARSE_ERRORS, Instance, text_of
-from datasets.io.dicom_pixel_element import (
+from datasets.io.dicom.instance import PARSE_ERRORS, Instance, text_of
+from datasets.io.dicom.pixel_element import (
     find_pixels,
     length_problem,
     native_bytes,

@@ -8,12 +8,12 @@ import numpy as np
 from datasets.codes import Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import Affine, Grid
-from datasets.io.dicom_duplicates import once
-from datasets.io.dicom_found import Found, refused
-from datasets.io.dicom_frames import frames_of, many_frames
-from datasets.io.dicom_instance import Instance, numbers_of
-from datasets.io.dicom_pixels import is_colour
-from datasets.io.dicom_volume import read_film
+from datasets.io.dicom.duplicates import once
+from datasets.io.dicom.found import Found, refused
+from datasets.io.dicom.frames import frames_of, many_frames
+from datasets.io.dicom.instance import Instance, numbers_of
+from datasets.io.dicom.pixels import is_colour
+from datasets.io.dicom.volume import read_film
 
 # Where a film says how far its pixels are apart, the better source first.
 _SPACINGS = (("PixelSpacing", "in the patient or calibrated"), ("ImagerPixelSpacing", "at the detector"))

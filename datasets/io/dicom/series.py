@@ -8,14 +8,14 @@ import numpy as np
 
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_duplicates import by_phase, once, one_per_place
-from datasets.io.dicom_films import find_films
-from datasets.io.dicom_found import Found, refused
-from datasets.io.dicom_frames import Frame, frames_of
-from datasets.io.dicom_geometry import stack_of
-from datasets.io.dicom_instance import Instance
-from datasets.io.dicom_pixels import is_colour
-from datasets.io.dicom_volume import read_volume
+from datasets.io.dicom.duplicates import by_phase, once, one_per_place
+from datasets.io.dicom.films import find_films
+from datasets.io.dicom.found import Found, refused
+from datasets.io.dicom.frames import Frame, frames_of
+from datasets.io.dicom.geometry import stack_of
+from datasets.io.dicom.instance import Instance
+from datasets.io.dicom.pixels import is_colour
+from datasets.io.dicom.volume import read_volume
 from datasets.study import Series
 
 _VOLUMES = {"CT", "MR", "PT"}
@@ -152,6 +152,10 @@ def _value_repairs(frames: Sequence[Frame]) -> list[Repair]:
     if len(scales) > 1:
         message = f"{len(scales)} pairs of slope and intercept among {len(frames)} slices: each slice by its own"
         repairs.append(Repair(RepairCode.RESCALE_PER_SLICE, message))
+    unscaled = sum(not frame.scaled for frame in frames if frame.instance.text("Modality") == "CT")
+    if unscaled:
+        message = f"{unscaled} of {len(frames)} CT slices tell no slope and intercept: stored values were taken as HU"
+        repairs.append(Repair(RepairCode.RESCALE_ASSUMED, message))
     if any(frame.instance.text("PhotometricInterpretation") == "MONOCHROME1" for frame in frames):
         message = "MONOCHROME1 asks viewers to show low values bright; the values are as measured"
         repairs.append(Repair(RepairCode.MONOCHROME1_DISPLAY_ONLY, message))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import Affine, Grid, ras_from_lps
-from datasets.io.dicom_frames import Frame, Place
+from datasets.io.dicom.frames import Frame, Place
 
 # A slice may lie this far from its even place, in mm and in parts of the spacing: positions are written with rounding.
 _JITTER_MM = 0.01

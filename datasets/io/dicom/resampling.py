@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.io.dicom_geometry import Stack
+from datasets.io.dicom.geometry import Stack
 
 # A shift this close to a whole pixel, or a place this close to a slice, is copied and not interpolated.
 _COPY = 1e-4

@@ -13,10 +13,10 @@ from pydicom.uid import UID
 
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
-from datasets.io.dicom_headers import scan
-from datasets.io.dicom_identifiers import fill_identifiers
-from datasets.io.dicom_instance import Instance, lenient
-from datasets.io.dicom_series import is_localizer, series_of
+from datasets.io.dicom.headers import scan
+from datasets.io.dicom.identifiers import fill_identifiers
+from datasets.io.dicom.instance import Instance, lenient
+from datasets.io.dicom.series import is_localizer, series_of
 from datasets.study import Series, Study
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
