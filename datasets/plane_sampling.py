@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.box import Box, bounding_box
 from datasets.dicom_source import Plane
 from datasets.image import Image
 
@@ -41,7 +42,7 @@ def labels_on_planes(labels: Image, planes: Sequence[Plane]) -> Labels:
         raise ValueError(f"expected frames of one size; got {sorted(sizes)}")
     frames = np.zeros((len(planes), *sizes.pop()), np.uint8)
     voxels = labels.array[0]
-    box = _occupied_box(voxels)
+    box = bounding_box(voxels)
     if box is None:
         return frames
     to_index = np.linalg.inv(labels.grid.affine)
@@ -50,26 +51,14 @@ def labels_on_planes(labels: Image, planes: Sequence[Plane]) -> Labels:
     return frames
 
 
-def _occupied_box(voxels: Labels) -> NDArray[np.int64] | None:
-    """(2, 3): first and last index with a label along each axis; None without any."""
-    ends = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        found = np.flatnonzero(voxels.any(axis=others))
-        if found.size == 0:
-            return None
-        ends.append((int(found[0]), int(found[-1])))
-    return np.array(ends, np.int64).T
-
-
-def _fill(frame: Labels, voxels: Labels, to_index: NDArray[np.float64], box: NDArray[np.int64]) -> None:
+def _fill(frame: Labels, voxels: Labels, to_index: NDArray[np.float64], box: Box) -> None:
     """Write one frame (rows, columns); `to_index` maps (column, row, 0) to voxel indices."""
     rows, columns = frame.shape
     row, column = np.ogrid[:rows, :columns]
     where = [to_index[a, 0] * column + to_index[a, 1] * row + to_index[a, 3] for a in range(3)]
     near = np.ones(frame.shape, bool)
     for axis in range(3):
-        near &= (where[axis] > box[0, axis] - 1) & (where[axis] < box[1, axis] + 1)
+        near &= (where[axis] > box[axis].start - 1) & (where[axis] < box[axis].stop)
     if not near.any():
         return
     points = np.stack([axis[near] for axis in where])

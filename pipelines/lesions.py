@@ -6,9 +6,10 @@ Masks and values are (I, J, K) in LPS order: i grows towards the patient's left,
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.box import bounding_box
 from datasets.geometry import Grid
 from pipelines.measurements import axial_diameters, mean_value, volume_ml
-from pipelines.regions import Mask, bounding_box
+from pipelines.regions import Mask
 from pipelines.results import FlagCode, QualityFlag, Quantity, Severity
 from pipelines.sliding_window import Statistics
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from skimage.measure import find_contours
 
+from datasets.box import bounding_box
 from datasets.geometry import Grid
-from pipelines.regions import Mask, bounding_box
+from pipelines.regions import Mask
 
 Points = NDArray[np.float64]
 

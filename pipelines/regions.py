@@ -11,23 +11,12 @@ import fill_voids
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.box import bounding_box
+
 Mask = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
 
 # Voxels that touch by a corner belong together: the usual choice for lesions and organs in 3D.
 _CONNECTIVITY: Final = 26
-
-
-def bounding_box(mask: Mask) -> Box | None:
-    """The smallest box (three slices) that holds all true voxels, or None when there are none."""
-    slices = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        present = np.flatnonzero(mask.any(axis=others))
-        if present.size == 0:
-            return None
-        slices.append(slice(int(present[0]), int(present[-1]) + 1))
-    return slices[0], slices[1], slices[2]
 
 
 def largest_component(mask: Mask) -> tuple[Mask, int]:

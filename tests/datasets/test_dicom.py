@@ -11,12 +11,11 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
 from datasets.codes import RefusalCode, RepairCode
-from datasets.errors import InputRefused
 from datasets.image import Intensity
 from datasets.io.dicom import read_studies
-from datasets.study import Loaded, Series
 from tests.datasets import scene
 from tests.datasets.ct_files import CT, decimals, enhanced, series, slice_dataset, without_pixels, write
+from tests.datasets.dicom_reading import codes, only_series, refusal
 
 SMALL = scene.Acquisition(offsets_mm=(0, 4, 8, 12), rows=10, columns=12, row_gap_mm=12, column_gap_mm=12)
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -24,22 +23,6 @@ REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
 
 def named(datasets: list[Dataset]) -> dict[str, Dataset | bytes]:
     return {f"{place}.dcm": ds for place, ds in enumerate(datasets)}
-
-
-def only_series(files: list[Path]) -> Series:
-    (study,) = read_studies(files, "folder").studies
-    (found,) = study.series
-    return found
-
-
-def codes(found: Series | Loaded) -> list[str]:
-    return [repair.code for repair in found.repairs]
-
-
-def refusal(files: list[Path]) -> RefusalCode:
-    with pytest.raises(InputRefused) as refused:
-        only_series(files).load()
-    return refused.value.code
 
 
 def test_no_files_give_no_study() -> None:

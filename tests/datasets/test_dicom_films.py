@@ -9,31 +9,14 @@ from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from datasets.codes import RefusalCode, RepairCode
-from datasets.errors import InputRefused
 from datasets.image import Intensity
 from datasets.io.dicom import read_studies
-from datasets.study import Loaded, Series
 from tests.datasets import scene
 from tests.datasets.ct_files import CT, set_pixels, slice_dataset, write
+from tests.datasets.dicom_reading import codes, only_series, refusal
 
 SMALL = scene.Acquisition(offsets_mm=(0, 4, 8, 12), rows=10, columns=12, row_gap_mm=12, column_gap_mm=12)
 RAMP = np.arange(120).reshape(10, 12) * 34
-
-
-def only_series(files: list[Path]) -> Series:
-    (study,) = read_studies(files, "folder").studies
-    (found,) = study.series
-    return found
-
-
-def codes(found: Series | Loaded) -> list[str]:
-    return [repair.code for repair in found.repairs]
-
-
-def refusal(files: list[Path]) -> RefusalCode:
-    with pytest.raises(InputRefused) as refused:
-        only_series(files).load()
-    return refused.value.code
 
 
 def film(values: np.ndarray, kind: str = "MONOCHROME2", bits: int = 12) -> Dataset:

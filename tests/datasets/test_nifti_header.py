@@ -2,7 +2,6 @@
 
 import struct
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,42 +9,12 @@ import pytest
 import SimpleITK as sitk
 
 from datasets.codes import RefusalCode, RepairCode
-from datasets.errors import InputRefused
 from datasets.io.nifti import read_nifti
-
-OBLIQUE = np.array([[0.78, 0.1, 0.2, -40.0], [-0.09, 0.8, 0.3, 12.5], [-0.05, -0.15, 2.9, 700.0], [0, 0, 0, 1.0]])
-DIM, DATATYPE, PIXDIM, VOX_OFFSET, MAGIC, XYZT = 40, 70, 76, 108, 344, 123
-
-
-def _ramp(dtype: Any, shape: tuple[int, ...] = (5, 4, 3)) -> Any:
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-
-
-def _save(path: Path, array: Any, affine: Any = OBLIQUE, **header: Any) -> Path:
-    image = nib.Nifti1Image(array, affine, dtype=array.dtype)
-    image.header.set_xyzt_units("mm")
-    for key, value in header.items():
-        image.header[key] = value
-    nib.save(image, path)
-    return path
-
-
-def _refused(path: Path) -> InputRefused:
-    with pytest.raises(InputRefused) as caught:
-        read_nifti(path)
-    assert str(path) in caught.value.got
-    return caught.value
-
-
-def _patched(path: Path, offset: int, content: bytes) -> Path:
-    raw = bytearray(path.read_bytes())
-    raw[offset : offset + len(content)] = content
-    path.write_bytes(raw)
-    return path
+from tests.datasets.nifti_files import DIM, PIXDIM, patched, ramp, refused, save
 
 
 def test_sform_comes_before_qform(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(_ramp(np.int16), None)
+    image = nib.Nifti1Image(ramp(np.int16), None)
     sform, qform = np.diag([1.0, 2.0, 3.0, 1.0]), np.diag([-1.0, 2.0, 3.0, 1.0])
     image.set_qform(qform, 1)
     image.set_sform(sform, 1)
@@ -62,8 +31,8 @@ def test_sform_comes_before_qform(tmp_path: Path) -> None:
 
 
 def test_an_sform_of_another_spacing_than_pixdim_is_told(tmp_path: Path) -> None:
-    path = _save(tmp_path / "a.nii", _ramp(np.int16), np.diag([1, 1, 2, 1.0]))
-    _patched(path, PIXDIM + 12, struct.pack("<f", 3.0))
+    path = save(tmp_path / "a.nii", ramp(np.int16), np.diag([1, 1, 2, 1.0]))
+    patched(path, PIXDIM + 12, struct.pack("<f", 3.0))
     loaded = read_nifti(path)
     assert loaded.image.grid.spacing_mm == (1.0, 1.0, 2.0)
     assert [repair.code for repair in loaded.repairs] == [RepairCode.GEOMETRY_CHOSEN]
@@ -72,7 +41,7 @@ def test_an_sform_of_another_spacing_than_pixdim_is_told(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000.0), ("micron", 0.001)])
 def test_units_become_millimetres_as_itk_and_the_header_say(tmp_path: Path, unit: str, factor: float) -> None:
-    image = nib.Nifti1Image(_ramp(np.int16), np.diag([0.5 / factor, 0.5 / factor, 2.0 / factor, 1.0]))
+    image = nib.Nifti1Image(ramp(np.int16), np.diag([0.5 / factor, 0.5 / factor, 2.0 / factor, 1.0]))
     image.header.set_xyzt_units(unit)
     nib.save(image, tmp_path / "a.nii")
     loaded = read_nifti(tmp_path / "a.nii")
@@ -83,36 +52,36 @@ def test_units_become_millimetres_as_itk_and_the_header_say(tmp_path: Path, unit
 
 
 def test_without_sform_and_qform_left_and_right_are_unknown(tmp_path: Path) -> None:
-    path = _save(tmp_path / "a.nii", _ramp(np.int16), None)
-    assert _refused(path).code is RefusalCode.MISSING_ORIENTATION
-    _patched(path, PIXDIM + 4, bytes(12))
-    assert _refused(path).code is RefusalCode.NO_SPACING
+    path = save(tmp_path / "a.nii", ramp(np.int16), None)
+    assert refused(path).code is RefusalCode.MISSING_ORIENTATION
+    patched(path, PIXDIM + 4, bytes(12))
+    assert refused(path).code is RefusalCode.NO_SPACING
 
 
 def test_a_flat_sform_has_no_spacing(tmp_path: Path) -> None:
-    path = _save(tmp_path / "a.nii", _ramp(np.int16))
-    _patched(path, 280, bytes(16))
-    assert _refused(path).code is RefusalCode.NO_SPACING
+    path = save(tmp_path / "a.nii", ramp(np.int16))
+    patched(path, 280, bytes(16))
+    assert refused(path).code is RefusalCode.NO_SPACING
 
 
 def test_a_fourth_axis_of_one_is_dropped_and_a_longer_one_refused(tmp_path: Path) -> None:
-    assert read_nifti(_save(tmp_path / "a.nii", _ramp(np.int16, (5, 4, 3, 1)))).image.shape == (5, 4, 3)
-    assert read_nifti(_save(tmp_path / "b.nii", _ramp(np.int16, (5, 4)))).image.shape == (5, 4, 1)
-    path = _save(tmp_path / "c.nii", _ramp(np.int16, (5, 4, 3, 2)))
-    assert _refused(path).code is RefusalCode.UNSUPPORTED_DIMENSIONS
-    assert "(5, 4, 3, 2)" in _refused(path).got
+    assert read_nifti(save(tmp_path / "a.nii", ramp(np.int16, (5, 4, 3, 1)))).image.shape == (5, 4, 3)
+    assert read_nifti(save(tmp_path / "b.nii", ramp(np.int16, (5, 4)))).image.shape == (5, 4, 1)
+    path = save(tmp_path / "c.nii", ramp(np.int16, (5, 4, 3, 2)))
+    assert refused(path).code is RefusalCode.UNSUPPORTED_DIMENSIONS
+    assert "(5, 4, 3, 2)" in refused(path).got
 
 
 def test_colour_is_refused(tmp_path: Path) -> None:
     rgb = np.zeros((5, 4, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    assert _refused(_save(tmp_path / "a.nii", rgb)).code is RefusalCode.UNSUPPORTED_DIMENSIONS
-    complex_ = _save(tmp_path / "b.nii", _ramp(np.complex64))
-    assert _refused(complex_).code is RefusalCode.UNREADABLE_FILE
+    assert refused(save(tmp_path / "a.nii", rgb)).code is RefusalCode.UNSUPPORTED_DIMENSIONS
+    complex_ = save(tmp_path / "b.nii", ramp(np.complex64))
+    assert refused(complex_).code is RefusalCode.UNREADABLE_FILE
 
 
 def test_an_axis_of_no_voxels_is_refused(tmp_path: Path) -> None:
-    path = _patched(_save(tmp_path / "a.nii", _ramp(np.int16)), DIM + 4, struct.pack("<h", 0))
-    assert _refused(path).code is RefusalCode.EMPTY_IMAGE
+    path = patched(save(tmp_path / "a.nii", ramp(np.int16)), DIM + 4, struct.pack("<h", 0))
+    assert refused(path).code is RefusalCode.EMPTY_IMAGE
 
 
 def test_a_sheared_grid_is_kept_and_told(tmp_path: Path) -> None:

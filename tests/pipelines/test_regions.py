@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from pipelines.regions import bounding_box, components_by_size, fill_holes, largest_component
+from datasets.box import bounding_box
+from pipelines.regions import components_by_size, fill_holes, largest_component
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
 CORNERS = np.ones((3, 3, 3))
