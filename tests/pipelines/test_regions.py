@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from datasets.box import bounding_box
 from pipelines.regions import components_by_size, fill_holes, largest_component
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
@@ -24,19 +23,6 @@ def _layouts(mask: np.ndarray) -> list[np.ndarray]:
             stored = np.ascontiguousarray(mask[flips].transpose(order))
             layouts.append(stored.transpose(np.argsort(order))[flips])
     return layouts
-
-
-@settings(max_examples=50, deadline=None)
-@given(masks)
-def test_bounding_box_is_tight(mask: np.ndarray) -> None:
-    box = bounding_box(mask)
-    if not mask.any():
-        assert box is None
-        return
-    places = np.argwhere(mask)
-    assert [(part.start, part.stop) for part in box] == list(
-        zip(places.min(axis=0), places.max(axis=0) + 1, strict=True)
-    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -120,7 +106,6 @@ def test_a_cavity_is_closed_in_three_dimensions_only() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5)])
 def test_nothing_gives_nothing(shape: tuple[int, int, int]) -> None:
     nothing = np.zeros(shape, bool)
-    assert bounding_box(nothing) is None
     kept, dropped = largest_component(nothing)
     assert (kept.any(), kept.shape, dropped) == (False, shape, 0)
     numbers, count = components_by_size(nothing)
