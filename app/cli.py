@@ -11,6 +11,7 @@ some studies failed; 130 interrupted.
 
 import importlib
 import importlib.metadata
+import inspect
 import logging
 import os
 import re
@@ -61,7 +62,9 @@ def load_command(name: str) -> Any:
         A Typer command with parameters.
     """
     function = importlib.import_module(f"app.commands.{name}").command
-    told = _DOCSTRING_SECTIONS.split(function.__doc__ or COMMANDS[name])[0]
+    told = _DOCSTRING_SECTIONS.split(inspect.cleandoc(function.__doc__ or COMMANDS[name]))[0]
+    # The lines of a paragraph are the source's; the terminal has lines of its own.
+    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in told.split("\n\n"))
     alone = typer.Typer(add_completion=False)
     alone.command(name, help=told)(function)
     return typer.main.get_command(alone)
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001 - the one guard of this door: a bug gets a number, not a wall of text
         return _report_bug()
     if code == INTERRUPTED:
-        return _say("interrupted; the same command goes on where this one stopped", INTERRUPTED)
+        return _say("interrupted; safe to run again", INTERRUPTED)
     return code if isinstance(code, int) else OK
 
 

@@ -72,6 +72,7 @@ def _describe(result: Result, task: Task) -> SegDescription:
         label_set=task.label_set,
         algorithm=f"DenseLens {task.name} ({result.model.name})",
         version=result.model.version,
-        weights_sha256=result.model.weights_sha256 or "",
+        # DICOM wants a serial number of what made an object; untrained weights have no hash.
+        weights_sha256=result.model.weights_sha256 or result.model.name,
         config_digest=task.digest,
     )

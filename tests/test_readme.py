@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import main
+from app.commands import demo
+from datasets.phantoms import default_grid
+from tests.app.small_scans import dicom, nifti
+
 ORDER = ("# DenseLens", "![", "make demo", "make test", "clinician", "researcher", "operator", "explain")
 
 
@@ -48,3 +53,25 @@ def test_every_command_is_built(told: list[list[str]], repository: Path) -> None
     asked = {words[1] for words in told if words[0] == "denselens" and len(words) > 1}
     assert {"demo", "score", "inspect"} <= asked
     assert asked <= built
+
+
+def test_every_command_works_as_typed_one_after_the_other(
+    told: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "STUDIES", (demo.DemoStudy(1, default_grid((20.0, 20.0, 30.0))),))
+    places = {"path/to/study": dicom, "path/to/scan.nii.gz": nifti}
+    for place, write in places.items():
+        write(tmp_path / place)
+    for name in ("first", "second"):
+        dicom(tmp_path / "path" / "to" / "studies" / name, name)
+    ends = {}
+    for words in told:
+        if words[0] == "denselens" and len(words) > 2:
+            ends[shlex.join(words)] = main(words[1:])
+            assert capsys.readouterr().err == ""
+    assert {command.split()[1] for command in ends} == {"demo", "inspect", "score"}
+    assert set(ends.values()) == {0}, ends
+    assert (tmp_path / "demo-out" / "contact_sheet.png").is_file()
+    assert len((tmp_path / "results" / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2
+    assert len(list((tmp_path / "explained").glob("*/probability.nii.gz"))) == 1

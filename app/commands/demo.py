@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from app.commands.score import run
+from app.commands.score import START_OVER, run, writing_to
 from app.contact_sheet import Row, write_contact_sheet
 from datasets.geometry import Grid
 from datasets.image import Image, Intensity
@@ -18,8 +19,10 @@ from datasets.io.dicom_ct import CtSeriesOptions, write_ct_series
 from datasets.io.discover import open_inputs
 from datasets.io.nifti import read_nifti, write_nifti
 from datasets.phantoms import ct_phantom, default_grid
+from pipelines.journal import Entry
 from pipelines.outputs import RESULT, SEGMENTATION
 from pipelines.phantom_check import PhantomScore, compare
+from pipelines.results import writable
 from pipelines.run import Pipeline
 from pipelines.task import load_task
 
@@ -71,15 +74,18 @@ def command(
     for number, study in enumerate(STUDIES, start=1):
         console.print(f"{study.name} ({number} of {len(STUDIES)}): a CT torso whose truth is known by formula")
         scan = ct_phantom(study.seed).image(study.grid)
-        path = _store(study, scan, folder / "phantoms")
+        with writing_to(folder):
+            path = _store(study, scan, folder / "phantoms")
         with open_inputs([path]) as inventory:
-            scored = run(inventory.studies, pipeline, folder / study.name, fresh=True, quiet=False)
-        labels, score = _found(study, folder / study.name / scored[0].entry.folder)
+            scored = run(inventory.studies, pipeline, folder / study.name, START_OVER)
+        labels, score = _found(study, folder / study.name, scored[0].entry)
         scores.append(score)
         rows.append(_row(study, scan, labels, score))
-    write_contact_sheet(rows, pipeline.task.label_set, folder / SHEET)
+    with writing_to(folder):
+        write_contact_sheet(rows, pipeline.task.label_set, folder / SHEET)
     console.print(_table(scores))
-    console.print(f"Overlays: {folder / SHEET}", highlight=False, soft_wrap=True)
+    console.print(f"Overlays: {writable(str(folder / SHEET))}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Files: {writable(str(folder))}", highlight=False, markup=False, soft_wrap=True)
     console.print("Weights trained on phantoms only. Research use only, not a medical device.")
     return 0
 
@@ -89,14 +95,19 @@ def _store(study: DemoStudy, scan: Image, folder: Path) -> Path:
         path = folder / f"{study.name}.nii.gz"
         write_nifti(scan, path)
         return path
+    # Slices that an earlier demonstration left there would be taken for some of this series.
+    for stale in (folder / study.name).glob("IM*.dcm"):
+        stale.unlink()
     write_ct_series(scan, folder / study.name, CtSeriesOptions(study=study.name, description=study.name))
     return folder / study.name
 
 
-def _found(study: DemoStudy, folder: Path) -> tuple[Image, PhantomScore]:
+def _found(study: DemoStudy, folder: Path, entry: Entry) -> tuple[Image, PhantomScore]:
     """Read back what was written, as anybody else would."""
-    labels = read_nifti(folder / SEGMENTATION, Intensity.LABEL).image
-    document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    if entry.status == "failed":
+        raise RuntimeError(f"expected {study.name} to be scored; got {entry.code}: {entry.message}")
+    labels = read_nifti(folder / entry.folder / SEGMENTATION, Intensity.LABEL).image
+    document = json.loads((folder / entry.folder / RESULT).read_text(encoding="utf-8"))
     quantities = {(q["label"], q["name"]): float(q["value"] or 0.0) for q in document["quantities"]}
     return labels, compare(labels, quantities, study.seed)
 
@@ -115,10 +126,12 @@ def _row(study: DemoStudy, scan: Image, labels: Image, score: PhantomScore) -> R
 
 
 def _table(scores: Sequence[PhantomScore]) -> Table:
-    table = Table(title="Found beside truth")
-    table.add_column("study")
-    for column in ("liver ml", "truth ml", "error", "liver Dice", "tumours", "truth", "tumour Dice"):
-        table.add_column(column, justify="right")
+    # Narrow enough for 80 columns, which is what a pipe or a log gets.
+    table = Table(title="Found beside truth", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("\nstudy", no_wrap=True)
+    for subject, columns in (("liver", ("ml", "truth", "error", "Dice")), ("tumours", ("found", "truth", "Dice"))):
+        for column in columns:
+            table.add_column(f"{subject}\n{column}", justify="right", no_wrap=True)
     for study, score in zip(STUDIES, scores, strict=True):
         table.add_row(
             study.name,
@@ -134,4 +147,4 @@ def _table(scores: Sequence[PhantomScore]) -> Table:
 
 
 def _told(dice: float | None) -> str:
-    return "none there" if dice is None else f"{dice:.3f}"
+    return "none" if dice is None else f"{dice:.3f}"
