@@ -115,6 +115,13 @@ class Grid:
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
         return bool(np.abs(self.points_mm(corners) - other.points_mm(corners)).max() <= tolerance_mm)
 
+    def cropped(self, box: tuple[slice, slice, slice]) -> "Grid":
+        """The part of the grid in a box of indices (starts and stops set, step 1); voxels stay where they are."""
+        affine = self.affine.copy()
+        affine[:3, 3] = self.points_mm([part.start for part in box])
+        i, j, k = (part.stop - part.start for part in box)
+        return Grid((i, j, k), affine)
+
     def with_spacing(self, spacing_mm: tuple[float | None, float | None, float | None]) -> "Grid":
         """The grid that covers the same box with another spacing; None keeps an axis as it is.
 

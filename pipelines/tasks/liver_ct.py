@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
+from datasets.box import bounding_box
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
 from datasets.geometry import Grid
@@ -37,6 +38,9 @@ from pipelines.windows import WindowSettings
 # Networks see the patient lying as radiologists do: i to the Left, j to Posterior, slices from feet to head.
 CANONICAL = "LPS"
 _LIVER, _TUMOR = LIVER_AND_TUMOR["liver"], LIVER_AND_TUMOR["liver_tumor"]
+# Probabilities are kept in a byte.
+_FULL = 255.0
+_FIRST_VOXEL = (slice(0, 1), slice(0, 1), slice(0, 1))
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -159,25 +163,33 @@ class LiverCt(Task):
         The liver is its largest connected region with its holes filled; tumours lie inside it.
         """
         labels = reorient(prediction.labels, CANONICAL)
+        values = reorient(image, CANONICAL).array[0]
         liver, dropped = largest_component(labels.array[0] > 0)
         liver = fill_holes(liver)
-        grid = labels.grid
+        flags = (*organ_flags(liver, dropped, "liver"), *self._range_flags(labels.grid, values))
+        # From here on only the box around the liver is looked at: on a long scan a tenth of it.
+        box = bounding_box(liver) or _FIRST_VOXEL
+        grid, liver, values = labels.grid.cropped(box), liver[box], values[box]
         fewest = max(1, math.ceil(self.min_tumor_ml / grid.voxel_volume_ml - 1e-6))
-        tumors, count = components_by_size((labels.array[0] == _TUMOR.index) & liver, fewest)
-        final = np.where(tumors > 0, _TUMOR.index, liver * _LIVER.index).astype(np.uint8)
-        values = reorient(image, CANONICAL).array[0]
-        findings = self._findings(tumors, liver, values, prediction, grid)
+        tumors, count = components_by_size((labels.array[0][box] == _TUMOR.index) & liver, fewest)
+        attenuation = mean_value(liver & (tumors == 0), values)
         quantities = (
             Quantity(name="volume", label=_LIVER.name, value=volume_ml(liver, grid), unit="ml"),
-            Quantity(
-                name="mean_attenuation", label=_LIVER.name, value=mean_value(final == 1, values), unit=HOUNSFIELD_UCUM
-            ),
+            Quantity(name="mean_attenuation", label=_LIVER.name, value=attenuation, unit=HOUNSFIELD_UCUM),
             Quantity(name="burden", label=_TUMOR.name, value=volume_ml(tumors > 0, grid), unit="ml"),
             Quantity(name="count", label=_TUMOR.name, value=float(count), unit="1"),
         )
-        on_input = reorient(Image(_frames_first(final), Intensity.LABEL, grid.affine), image.grid.orientation)
-        flags = (*organ_flags(liver, dropped, "liver"), *self._range_flags(grid, values))
-        return Interpretation(on_input, findings, quantities, flags)
+        p_tumor = _tumor_probability(prediction)[box]
+        if count:
+            findings = tuple(
+                self._finding(tumors == number, values, p_tumor, grid, number) for number in range(1, count + 1)
+            )
+        else:
+            findings = (self._nothing_found(float(p_tumor.max(where=liver, initial=0)) / _FULL),)
+        final = np.zeros(labels.shape[::-1], dtype=np.uint8).transpose(2, 1, 0)
+        final[box] = np.where(tumors > 0, np.uint8(_TUMOR.index), liver.astype(np.uint8))
+        on_input = Image(final[np.newaxis], Intensity.LABEL, labels.affine)
+        return Interpretation(reorient(on_input, image.grid.orientation), findings, quantities, flags)
 
     def _window_settings(self) -> WindowSettings:
         flat = self.network.spatial_dims == 2
@@ -196,28 +208,28 @@ class LiverCt(Task):
         tumor = (probabilities[1] >= self.tumor_threshold) & liver
         return liver.to(torch.uint8) + tumor.to(torch.uint8)
 
-    def _findings(
-        self, tumors: NDArray[np.uint32], liver: Mask, values: NDArray[np.generic], prediction: Prediction, grid: Grid
-    ) -> tuple[Finding, ...]:
-        probabilities = prediction.probabilities
-        if probabilities is None:
-            raise ValueError("expected a prediction with probabilities, as infer gives it; got none")
-        p_tumor = reorient(probabilities, CANONICAL).array[_TUMOR.index - 1]
-        count = int(tumors.max())
-        if count == 0:
-            highest = float(p_tumor.max(where=liver, initial=0)) / 255.0
-            return (_finding(highest, self.tumor_threshold, positive=False),)
-        findings = []
-        for number in range(1, count + 1):
-            mask: Mask = tumors == number
-            probability = (mean_value(mask, p_tumor) or 0.0) / 255.0
-            quantities = measure_lesion(mask, values, grid)
-            centroid = centroid_mm(mask, grid)
-            location = Location(centroid_mm=centroid, component=number) if centroid is not None else None
-            findings.append(
-                _finding(probability, self.tumor_threshold, positive=True, location=location, quantities=quantities)
-            )
-        return tuple(findings)
+    def _finding(
+        self, mask: Mask, values: NDArray[np.generic], p_tumor: NDArray[np.uint8], grid: Grid, number: int
+    ) -> Finding:
+        centroid = centroid_mm(mask, grid)
+        return Finding(
+            label=_TUMOR.name,
+            probability=round((mean_value(mask, p_tumor) or 0.0) / _FULL, 4),
+            threshold=self.tumor_threshold,
+            positive=True,
+            calibrated=False,
+            location=Location(centroid_mm=centroid, component=number) if centroid is not None else None,
+            quantities=measure_lesion(mask, values, grid),
+        )
+
+    def _nothing_found(self, highest: float) -> Finding:
+        return Finding(
+            label=_TUMOR.name,
+            probability=round(highest, 4),
+            threshold=self.tumor_threshold,
+            positive=False,
+            calibrated=False,
+        )
 
     def _range_flags(self, grid: Grid, values: NDArray[np.generic]) -> tuple[QualityFlag, ...]:
         seen = []
@@ -253,29 +265,13 @@ def _collect(slabs: Iterable[LabelSlab], shape: tuple[int, int, int], channels: 
     for slab in slabs:
         labels[0, slab.start : slab.stop] = slab.labels
         if slab.probabilities is not None:
-            probabilities[:, slab.start : slab.stop] = slab.probabilities.mul(255.0).round_().to(torch.uint8)
+            probabilities[:, slab.start : slab.stop] = slab.probabilities.mul(_FULL).round_().to(torch.uint8)
     return labels, probabilities
 
 
-def _frames_first(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(I, J, K) in any layout to (1, I, J, K) laid out as readers lay it out."""
-    return np.ascontiguousarray(array.transpose(2, 1, 0)).transpose(2, 1, 0)[np.newaxis]
-
-
-def _finding(
-    probability: float,
-    threshold: float,
-    *,
-    positive: bool,
-    location: Location | None = None,
-    quantities: tuple[Quantity, ...] = (),
-) -> Finding:
-    return Finding(
-        label=_TUMOR.name,
-        probability=round(probability, 4),
-        threshold=threshold,
-        positive=positive,
-        calibrated=False,
-        location=location,
-        quantities=quantities,
-    )
+def _tumor_probability(prediction: Prediction) -> NDArray[np.uint8]:
+    """(I, J, K) in LPS order, in 1/255."""
+    if prediction.probabilities is None:
+        raise ValueError("expected a prediction with probabilities, as infer gives it; got none")
+    probability: NDArray[np.uint8] = reorient(prediction.probabilities, CANONICAL).array[_TUMOR.index - 1]
+    return probability

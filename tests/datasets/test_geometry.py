@@ -160,3 +160,10 @@ def test_a_grid_cannot_be_changed_from_outside() -> None:
 def test_what_is_no_grid(shape: tuple[int, int, int], affine: NDArray[np.float64], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Grid(shape, affine)
+
+
+def test_voxels_of_a_cropped_grid_stay_where_they_are() -> None:
+    grid = Grid((9, 8, 7), np.array([[0.7, 0.1, 0, 5], [-0.1, 0.7, 0.2, -3], [0, -0.2, 2.5, 11], [0, 0, 0, 1]]))
+    cropped = grid.cropped((slice(2, 9), slice(1, 4), slice(3, 7)))
+    assert cropped.shape == (7, 3, 4)
+    np.testing.assert_allclose(cropped.points_mm([1, 2, 3]), grid.points_mm([3, 3, 6]), atol=1e-9)
