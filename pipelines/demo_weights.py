@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Schedule:
         batch: Crops per step.
         crop_px: Edge of a crop, in pixels of the network's grid.
         peak_rate: Highest learning rate of the one-cycle schedule.
+        settle_steps: Further steps without dropout; see `settle`.
+        settle_rate: Their highest learning rate.
         seed: Of everything random.
     """
 
@@ -57,6 +59,8 @@ class Schedule:
     batch: int = 6
     crop_px: int = 160
     peak_rate: float = 4e-3
+    settle_steps: int = 400
+    settle_rate: float = 1e-3
     seed: int = 0
 
 
@@ -107,26 +111,52 @@ def train(task: Task, cases: list[Case], schedule: Schedule) -> nn.Module:
         torch.manual_seed(schedule.seed)
         network = build(task.network, seed=schedule.seed).train()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.peak_rate, weight_decay=1e-4)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.peak_rate, total_steps=schedule.steps)
-        # Dice finds the tumours, few voxels that they are, but likes outlines that are too wide; cross-entropy, which
-        # has none of that, is left alone towards the end.
-        entropy, overlap = nn.CrossEntropyLoss(), DiceLoss(softmax=True, to_onehot_y=True, include_background=False)
-        start = time.perf_counter()
-        for step, (inputs, targets) in enumerate(batches(cases, schedule), start=1):
-            optimiser.zero_grad(set_to_none=True)
-            logits = network(inputs)
-            value: Tensor = entropy(logits, targets[:, 0])
-            value = value + (1.0 - step / schedule.steps) * overlap(logits, targets)
-            value.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 12.0)
-            optimiser.step()
-            cycle.step()
-            if step % 50 == 0:
-                _LOG.info(
-                    "step %d of %d, loss %.3f, %.0f s", step, schedule.steps, value.item(), time.perf_counter() - start
-                )
+        learn(network, cases, schedule)
+        settle(network, cases, schedule)
     return network.eval()
+
+
+def learn(network: nn.Module, cases: list[Case], schedule: Schedule, *, with_overlap: bool = True) -> None:
+    """Train in place, from where the network is.
+
+    Args:
+        network: In training mode.
+        cases: What to learn from.
+        schedule: How long.
+        with_overlap: Whether Dice loss is added to cross-entropy. It finds the tumours, few voxels that they are; its
+            share falls to nothing towards the end.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.peak_rate, weight_decay=1e-4)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.peak_rate, total_steps=schedule.steps)
+    entropy, overlap = nn.CrossEntropyLoss(), DiceLoss(softmax=True, to_onehot_y=True, include_background=False)
+    start = time.perf_counter()
+    for step, (inputs, targets) in enumerate(batches(cases, schedule), start=1):
+        optimiser.zero_grad(set_to_none=True)
+        logits = network(inputs)
+        value: Tensor = entropy(logits, targets[:, 0])
+        if with_overlap:
+            value = value + (1.0 - step / schedule.steps) * overlap(logits, targets)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+        optimiser.step()
+        cycle.step()
+        if step % 50 == 0:
+            seconds = time.perf_counter() - start
+            _LOG.info("step %d of %d, loss %.3f, %.0f s", step, schedule.steps, value.item(), seconds)
+
+
+def settle(network: nn.Module, cases: list[Case], schedule: Schedule) -> None:
+    """Train on for a while without dropout, in place.
+
+    DenseUNet has its dropout before a batch norm, which sees other variances in training than at inference (Li et al.,
+    "Understanding the Disharmony between Dropout and Batch Normalization by Variance Shift", CVPR 2019): outlines came
+    out half a pixel too wide, livers 2 to 3 % too large. Learning that is finished without it has no such shift.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    last = replace(schedule, steps=schedule.settle_steps, peak_rate=schedule.settle_rate, seed=schedule.seed + 1)
+    learn(network, cases, last, with_overlap=False)
 
 
 def batches(cases: list[Case], schedule: Schedule) -> Iterator[tuple[Tensor, Tensor]]:

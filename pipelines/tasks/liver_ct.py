@@ -29,7 +29,7 @@ from pipelines.measurements import centroid_mm, mean_value, volume_ml
 from pipelines.regions import Mask, components_by_size, fill_holes, largest_component
 from pipelines.resample import grid_mapping, labels_back, resample
 from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity
-from pipelines.slabs import LabelSlab, decide_labels
+from pipelines.slabs import LabelSlab, Slab, decide_labels
 from pipelines.sliding_window import LogitStream, StreamOptions, air_below
 from pipelines.task import Compute, Interpretation, Network, Prediction, Settings, Task
 from pipelines.tensors import as_tensor, image_of
@@ -127,7 +127,11 @@ class LiverCt(Task):
         )
 
     def infer(self, network: Network, prepared: Image, image: Image, compute: Compute) -> Prediction:
-        """Logits as a stream of slabs; labels are decided on the image's own grid."""
+        """Probabilities as a stream of slabs; labels are decided on the image's own grid.
+
+        Probabilities travel between the grids, not logits: where a network is surer of one side of an outline than of
+        the other, interpolated logits would cross the threshold off the middle.
+        """
         canonical = reorient(image, CANONICAL).grid
         threshold = self.window_hu[0] - self.mean_hu + 1.0
         stream = LogitStream(
@@ -141,13 +145,14 @@ class LiverCt(Task):
                 precision=compute.precision,
             ),
         )
+        sure = (Slab(slab.start, slab.stop, torch.softmax(slab.logits, dim=0)) for slab in stream)
         slabs: Iterable[LabelSlab]
         if prepared.grid.matches(canonical):
-            slabs = decide_labels(stream, self._decide, probabilities=_foreground)
+            slabs = decide_labels(sure, self._decide, probabilities=_foreground)
         else:
             mapping = grid_mapping(prepared.grid.affine, canonical.affine)
             slabs = labels_back(
-                stream, _zyx(prepared.grid), _zyx(canonical), mapping, decide=self._decide, probabilities=_foreground
+                sure, _zyx(prepared.grid), _zyx(canonical), mapping, decide=self._decide, probabilities=_foreground
             )
         labels, probabilities = _collect(slabs, _zyx(canonical), len(self.label_set.labels))
         back = image.grid.orientation
@@ -201,9 +206,9 @@ class LiverCt(Task):
             context=(self.network.in_channels - 1) // 2 if flat else 0,
         )
 
-    def _decide(self, logits: Tensor) -> Tensor:
-        """(3, D, H, W) logits to labels (D, H, W) uint8."""
-        probabilities = _foreground(logits)
+    def _decide(self, probabilities: Tensor) -> Tensor:
+        """(3, D, H, W) probabilities, the background's first, to labels (D, H, W) uint8."""
+        probabilities = _foreground(probabilities)
         liver = probabilities.sum(0) >= self.liver_threshold
         tumor = (probabilities[1] >= self.tumor_threshold) & liver
         return liver.to(torch.uint8) + tumor.to(torch.uint8)
@@ -253,9 +258,9 @@ def _zyx(grid: Grid) -> tuple[int, int, int]:
     return grid.shape[2], grid.shape[1], grid.shape[0]
 
 
-def _foreground(logits: Tensor) -> Tensor:
+def _foreground(probabilities: Tensor) -> Tensor:
     """Probabilities of the labels, without the background's: (classes, …) to (classes - 1, …)."""
-    return torch.softmax(logits.float(), dim=0)[1:]
+    return probabilities[1:]
 
 
 def _collect(slabs: Iterable[LabelSlab], shape: tuple[int, int, int], channels: int) -> tuple[Tensor, Tensor]:
