@@ -34,7 +34,7 @@ PATIENTS = (
     (BODY, Ellipsoid((12, 5, 2), (34, 27, 28), LIVER_HU, 20), Ellipsoid((22, 9, 5), (12, 11, 14), TUMOR_HU)),
     (BODY, Ellipsoid((16, 0, 0), (30, 32, 26), LIVER_HU, -10), Ellipsoid((8, -9, -5), (13, 12, 12), TUMOR_HU)),
 )
-SCHEDULE = Schedule(phantoms=2, steps=150, batch=4, crop_px=24, peak_rate=2e-2, settle_steps=50, settle_rate=5e-3)
+SCHEDULE = Schedule(phantoms=2, steps=350, batch=4, crop_px=24, peak_rate=1e-2, settle_steps=30, settle_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
