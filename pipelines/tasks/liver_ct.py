@@ -129,8 +129,7 @@ class LiverCt(Task):
     def infer(self, network: Network, prepared: Image, image: Image, compute: Compute) -> Prediction:
         """Probabilities as a stream of slabs; labels are decided on the image's own grid.
 
-        Probabilities travel between the grids, not logits: where a network is surer of one side of an outline than of
-        the other, interpolated logits would cross the threshold off the middle.
+        Probabilities travel between the grids, not logits; `docs/decisions` 0006 says why, and what was measured.
         """
         canonical = reorient(image, CANONICAL).grid
         threshold = self.window_hu[0] - self.mean_hu + 1.0
