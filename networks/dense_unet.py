@@ -18,52 +18,16 @@ Deviations from the reference code:
   are one, so here it is the normalisation's own;
 * sizes that 32 does not divide are padded inside by repeating the edge, and the result is cropped;
 * channels of the decoder follow the taps of whatever encoder there is; for DenseNet-161 they are the published ones;
-* the encoder of a new network is He normal (Keras: Glorot uniform); published runs start from ImageNet weights.
+* the encoder of a new network is He normal (Keras: Glorot uniform); published runs start from ImageNet weights;
+* `scse` puts a recalibration behind each stage going up, which neither paper nor code has (`networks.scse`).
 """
 
-from itertools import pairwise
-
 from torch import Tensor, nn
-from torch.nn import functional
 
 from networks.configs import DenseUNetConfig
+from networks.dense_decoder import ENCODER_NORM_EPS, DecoderPlan, climb, decoder, keras_normal
 from networks.densenet import DenseEncoder, DenseStyle
-from networks.layers import (
-    Convolution,
-    batch_norm,
-    check_input,
-    convolution,
-    crop_to_size,
-    he_normal,
-    pad_to_multiple,
-    zero_bias,
-)
-
-ENCODER_NORM_EPS = 1.1e-5  # authors' denseunet.py
-DECODER_NORM_EPS = 1e-3  # default of BatchNormalization in Keras 2.0.8, which the authors' decoder uses
-DECODER_SIGMA = 0.05  # RandomNormal of Keras 2.0.8, "kernel_initializer=normal" in denseunet.py
-
-
-class UpStage(nn.Module):
-    """Nearest-neighbour doubling, a long connection by summation, 3x3 convolution, dropout, normalisation, ReLU."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, *, tap_channels: int | None, dropout: float, norm_momentum: float
-    ) -> None:
-        super().__init__()
-        adapts = tap_channels is not None and tap_channels != in_channels
-        self.adapter = convolution(2, tap_channels, in_channels, 1) if tap_channels is not None and adapts else None
-        self.conv = convolution(2, in_channels, out_channels, 3)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = batch_norm(2, out_channels, eps=DECODER_NORM_EPS, momentum=norm_momentum)
-
-    def forward(self, x: Tensor, tap: Tensor | None) -> Tensor:
-        """(N, in_channels, h, w), and perhaps a tap (N, tap_channels, 2h, 2w), to (N, out_channels, 2h, 2w)."""
-        x = functional.interpolate(x, scale_factor=2.0, mode="nearest")  # (N, in_channels, 2h, 2w)
-        if tap is not None:
-            x = x + (tap if self.adapter is None else self.adapter(tap))
-        x = self.dropout(self.conv(x))  # (N, out_channels, 2h, 2w)
-        return functional.relu(self.norm(x))
+from networks.layers import check_input, convolution, crop_to_size, he_normal, pad_to_multiple
 
 
 class DenseUNet(nn.Module):
@@ -75,15 +39,23 @@ class DenseUNet(nn.Module):
     def __init__(self, config: DenseUNetConfig) -> None:
         super().__init__()
         self.config = config
-        style = DenseStyle(2, norm_eps=ENCODER_NORM_EPS, norm_momentum=config.norm_momentum)
+        style = DenseStyle(
+            2, norm_eps=ENCODER_NORM_EPS, norm_momentum=config.norm_momentum, checkpointing=config.checkpointing
+        )
         self.encoder = DenseEncoder(style, config.in_channels, config.widths)
-        self.decoder = _decoder(config, self.encoder)
+        taps = self.encoder.tap_channels[::-1]  # 2112, 768, 384, 96 in the published network
+        plan = DecoderPlan(
+            factors=((2, 2),) * (len(taps) + 1),
+            widths=(self.encoder.out_channels, *taps[1:], taps[-1], config.feature_channels),
+            taps=taps if config.skips else (),
+            dropout=config.dropout,
+            norm_momentum=config.norm_momentum,
+            scse=config.scse,
+        )
+        self.decoder = decoder(plan)
         self.head = convolution(2, config.feature_channels, config.out_channels, 1)
         he_normal(self.encoder)
-        for part in [*self.decoder.modules(), self.head]:
-            if isinstance(part, Convolution):
-                nn.init.normal_(part.weight, std=DECODER_SIGMA)
-                zero_bias(part.bias)
+        keras_normal(self.decoder, self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the slice in the middle of the channels; softmax belongs to the loss.
@@ -115,29 +87,9 @@ class DenseUNet(nn.Module):
         size = x.shape[2:]
         x = pad_to_multiple(x, self.config.divisor)  # (N, in_channels, H', W')
         *taps, x = self.encoder.taps(x)  # taps (N, c, H' / 2, W' / 2) and on; x (N, C, H' / 32, W' / 32)
-        x = functional.relu(x)
-        connections: list[Tensor | None] = [*reversed(taps), None] if self.config.skips else [None] * len(self.decoder)
-        for stage, tap in zip(self.decoder, connections, strict=True):
-            x = stage(x, tap)  # twice as high and wide
+        x = climb(self.decoder, x, taps if self.config.skips else [])  # (N, feature_channels, H', W')
         logits = self.head(x)  # (N, out_channels, H', W')
         return crop_to_size(x, size), crop_to_size(logits, size)
-
-
-def _decoder(config: DenseUNetConfig, encoder: DenseEncoder) -> nn.ModuleList:
-    """Stages from the deepest up; each leaves the width of the next tap, so that sums need no further adapter."""
-    taps = encoder.tap_channels[::-1]  # 2112, 768, 384, 96 in the published network
-    widths = [encoder.out_channels, *taps[1:], taps[-1], config.feature_channels]  # 2208, 768, 384, 96, 96, 64
-    connections: list[int | None] = [*taps, None] if config.skips else [None] * (len(taps) + 1)
-    return nn.ModuleList(
-        UpStage(
-            wide,
-            narrow,
-            tap_channels=tap,
-            dropout=config.dropout if index == len(taps) else 0.0,
-            norm_momentum=config.norm_momentum,
-        )
-        for index, ((wide, narrow), tap) in enumerate(zip(pairwise(widths), connections, strict=True))
-    )
 
 
 Network = DenseUNet

@@ -38,12 +38,22 @@ COMPRESSION = 2  # section 3, "compression": theta = 0.5
 
 
 class DenseStyle(NamedTuple):
-    """What all layers of a trunk share."""
+    """What all layers of a trunk share.
+
+    With `keep_depth` the transitions of a 3D trunk halve height and width only.
+    """
 
     spatial_dims: int
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     dropout: float = 0.0
+    keep_depth: bool = False
+    checkpointing: bool = False
+
+    @property
+    def transition_factors(self) -> tuple[int, ...]:
+        """What a transition divides every size by."""
+        return (1, 2, 2) if self.keep_depth else (2,) * self.spatial_dims
 
     def norm(self, channels: int) -> nn.Module:
         """Batch normalisation with these constants."""
@@ -88,7 +98,7 @@ class DenseBlock(nn.Sequential):
 
 
 class Transition(nn.Sequential):
-    """BN-ReLU-1x1, mean over windows of 2: (N, C, *size) to (N, out_channels, *size / 2), odd sizes rounded down."""
+    """BN-ReLU-1x1, mean over windows: (N, C, *size) to (N, out_channels, *size / factors), odd sizes rounded down."""
 
     def __init__(self, style: DenseStyle, in_channels: int, out_channels: int) -> None:
         super().__init__(
@@ -96,7 +106,7 @@ class Transition(nn.Sequential):
                 norm=style.norm(in_channels),
                 relu=nn.ReLU(),
                 conv=convolution(style.spatial_dims, in_channels, out_channels, 1, bias=False),
-                pool=average_pool(style.spatial_dims),
+                pool=average_pool(style.transition_factors),
             )
         )
 

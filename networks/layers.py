@@ -36,10 +36,11 @@ def max_pool(spatial_dims: int, kernel: int, *, stride: int, padding: int = 0) -
     return kind(kernel, stride=stride, padding=padding)
 
 
-def average_pool(spatial_dims: int) -> nn.AvgPool2d | nn.AvgPool3d:
-    """Mean over windows of 2, which halves every size."""
-    kind = nn.AvgPool2d if spatial_dims == 2 else nn.AvgPool3d
-    return kind(2, stride=2)
+def average_pool(factors: tuple[int, ...]) -> nn.AvgPool2d | nn.AvgPool3d:
+    """Mean over windows of these sizes, side by side: (H, W) or (D, H, W)."""
+    if len(factors) == 2:
+        return nn.AvgPool2d((factors[0], factors[1]))
+    return nn.AvgPool3d((factors[0], factors[1], factors[2]))
 
 
 def pad_to_size(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -61,9 +62,11 @@ def pad_to_size(x: Tensor, size: Sequence[int]) -> Tensor:
     return functional.pad(x, far_ends, mode="replicate")
 
 
-def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
-    """Pad (N, C, *spatial) as `pad_to_size` does, to the next multiple of `divisor` along every spatial axis."""
-    return pad_to_size(x, [-(-have // divisor) * divisor for have in x.shape[2:]])
+def pad_to_multiple(x: Tensor, divisor: int | Sequence[int]) -> Tensor:
+    """Pad (N, C, *spatial) as `pad_to_size` does, to the next multiple of `divisor`, one for all axes or one each."""
+    present = x.shape[2:]
+    divisors = [divisor] * len(present) if isinstance(divisor, int) else divisor
+    return pad_to_size(x, [-(-have // each) * each for have, each in zip(present, divisors, strict=True)])
 
 
 def crop_to_size(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -130,8 +130,9 @@ def _check_network(metadata: dict[str, str], config: NetworkConfig, path: Path) 
         raise WeightsError(
             "the network a file was made for, in it", f"{path.name}: {reason}", "make it again"
         ) from error
-    made_for = defaults.model_dump(mode="json") if defaults else told
-    asked: dict[str, Any] = config.model_dump(mode="json")
+    # How weights were learnt, their dropout for one, is no reason to refuse them.
+    made_for = defaults.identity() if defaults else told
+    asked = config.identity()
     different = sorted(key for key in made_for.keys() | asked.keys() if made_for.get(key) != asked.get(key))
     if different:
         was = ", ".join(f"{key}={made_for.get(key)}" for key in different)

@@ -30,7 +30,7 @@ def test_name_decides_the_kind(given: dict[str, Any], kind: type) -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"name": "dense_net", "out_channels": 2}, "'densenet', 'dense_unet', 'unet_plus_plus'"),
+        ({"name": "dense_net", "out_channels": 2}, "'densenet', 'dense_unet', 'dense_unet_3d', 'h_dense_unet'"),
         ({"variant": 121}, "Unable to extract tag"),
         ({"name": "densenet"}, "out_channels"),
         ({"name": "densenet", "out_channels": 2, "varient": 121}, "varient"),

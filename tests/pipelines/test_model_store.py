@@ -80,10 +80,10 @@ def test_another_network_is_refused_by_what_differs(saved: Path) -> None:
 
 def test_a_setting_younger_than_the_file_had_its_default(saved: Path) -> None:
     told = CONFIG.model_dump(mode="json")
-    del told["dropout"]
+    del told["skips"]
     older = _changed(saved, metadata={"network": json.dumps(told)})
     load_weights(build(CONFIG), CONFIG, older)
-    assert "dropout=0.3" in _refused(older, CONFIG.model_copy(update={"dropout": 0.0})).expected
+    assert "skips=True" in _refused(older, CONFIG.model_copy(update={"skips": False})).expected
 
 
 def test_missing_left_over_and_reshaped_tensors_are_refused(saved: Path) -> None:
@@ -162,3 +162,7 @@ def test_half_precision_files_fill_full_precision_networks(saved: Path) -> None:
     for name, tensor in other.state_dict().items():
         assert tensor.dtype == network.state_dict()[name].dtype
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-3, atol=1e-4)
+
+
+def test_how_weights_were_learnt_is_no_reason_to_refuse_them(saved: Path) -> None:
+    load_weights(build(CONFIG), CONFIG.model_copy(update={"dropout": 0.1, "norm_momentum": 0.5}), saved)
