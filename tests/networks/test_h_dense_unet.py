@@ -10,7 +10,7 @@ from networks.configs import DenseUNet3DConfig, DenseUNetConfig, HDenseUNetConfi
 from networks.h_dense_unet import adjacent_slices
 from tests.networks.conftest import NetworkBattery, noise, settled
 
-WIDTHS = {"block_config": (1, 2, 2, 1), "growth_rate": 4, "init_features": 8, "feature_channels": 8}
+WIDTHS = {"block_config": (1, 2, 2, 2), "growth_rate": 6, "init_features": 8, "feature_channels": 8}
 
 
 def small(**changes: Any) -> HDenseUNetConfig:
@@ -57,7 +57,7 @@ class TestHDenseUNet(NetworkBattery):
 
 
 class TestLogitsAsContext(TestHDenseUNet):
-    config = small(context="logits", context_scale=0.1)
+    config = small(context="logits")
     odd_size, size_by_hand = (6, 40, 32), (8, 64, 32)
     published_counts = ()
 
