@@ -1,0 +1,89 @@
+"""What an import of somebody else's weights gives, and how it is refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from networks.configs import NetworkConfig
+
+
+class CheckpointRefused(ValueError):
+    """A file that cannot become weights of a network as a whole.
+
+    Attributes:
+        expected: What such a file holds.
+        got: What this one holds.
+        advice: What to do.
+    """
+
+    def __init__(self, expected: str, got: str, advice: str) -> None:
+        super().__init__(f"expected {expected}; got {got}; {advice}")
+        self.expected, self.got, self.advice = expected, got, advice
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One tensor of ours and where it came from.
+
+    Attributes:
+        ours: Name in our network's state.
+        theirs: Names in the file; several where layers are folded into one, none where a tensor starts anew.
+        how: What was done on the way, in words: "as it is", "HWIO to OIHW", "mean over RGB", "drawn anew".
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    how: str = "as it is"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What pixels the weights expect.
+
+    Attributes:
+        scale: In words: "HU clipped to [-200, 250], minus 48", "[0, 1], then ImageNet mean and standard deviation".
+        channels: Number of channels.
+        size_px: Edge of the images the weights were trained on; None where any size does.
+        low: Lowest value of the full range before `mean` and `std` are applied.
+        high: Highest value of that range.
+        mean: Subtracted per channel after scaling to the range; empty for none.
+        std: Divided by per channel; empty for none.
+    """
+
+    scale: str
+    channels: int
+    size_px: int | None
+    low: float
+    high: float
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Weights under our names, and all that is known about them.
+
+    Attributes:
+        config: The network they are for; `build(config)` takes `tensors` with strict loading.
+        tensors: Every tensor of that network's state.
+        mapped: How each came to be, in the order of the network's state.
+        left_out: Tensors of the file that have no place in the network, each with the reason.
+        layout: Whose file this is: "torchvision", "CheXNet (arnoweng, zoogzog)", "KimiaNet", "Keras H-DenseUNet".
+        trained_on: In words.
+        labels: Names of the outputs, in order; empty where unknown; "" for an output that was never trained.
+        operating_points: Probability above which a label counts, by label.
+        input: What pixels the weights expect.
+        notes: What somebody who uses the weights must know.
+    """
+
+    config: NetworkConfig
+    tensors: Mapping[str, Tensor]
+    mapped: tuple[Mapped, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    layout: str = ""
+    trained_on: str = "unknown"
+    labels: tuple[str, ...] = ()
+    operating_points: Mapping[str, float] = field(default_factory=dict)
+    input: Input | None = None
+    notes: tuple[str, ...] = ()
