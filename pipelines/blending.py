@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from pipelines.windows import Corner, WindowPlan
 
 # Finished slices leave in pieces of this many: larger ones leave the caches and measured slower.
 SLAB_SLICES = 8
+# Of the device's free memory, the share the accumulator may take; the rest is the network's.
+_SHARE_FOR_ACCUMULATOR = 0.4
+
+Place = Literal["auto", "device", "host"]
 
 
 class Accumulator:
@@ -110,3 +115,15 @@ def accumulator_bytes(plan: WindowPlan, classes: int) -> int:
     plane = plan.padded[1] * plan.padded[2]
     slices = classes * (_ring_slices(plan) + SLAB_SLICES) + plan.window[0] + SLAB_SLICES
     return 4 * (slices * plane + math.prod(plan.window))
+
+
+def accumulator_device(plan: WindowPlan, classes: int, device: torch.device, place: Place) -> torch.device:
+    """Where blending happens: where it is asked to, and for "auto" on the device if its free memory allows."""
+    host = torch.device("cpu")
+    if device.type != "cuda" or place == "host":
+        return host if place == "host" else device
+    if place == "auto":
+        free, _ = torch.cuda.mem_get_info(device)
+        if accumulator_bytes(plan, classes) > _SHARE_FOR_ACCUMULATOR * free:
+            return host
+    return device

@@ -22,15 +22,21 @@ import torch
 from torch import Tensor
 
 from datasets.errors import ConfigError, WeightsError
-from pipelines.blending import Accumulator, accumulator_bytes
+from pipelines.blending import Accumulator, Place, accumulator_device
 from pipelines.slabs import Slab
-from pipelines.windows import Corner, WindowCutter, WindowPlan, WindowSettings, importance, plan_windows
+from pipelines.windows import (
+    Corner,
+    WindowCutter,
+    WindowPlan,
+    WindowSettings,
+    WindowSource,
+    importance,
+    plan_windows,
+)
 
 _LOG = logging.getLogger(__name__)
 # Logit that a skipped window gives the background, and its negative to all other classes: a softmax of 1 - 4e-9.
 _BACKGROUND_LOGIT = 10.0
-# Of the device's free memory, the share the accumulator may take; the rest is the network's.
-_SHARE_FOR_ACCUMULATOR = 0.4
 
 Predict = Callable[[Tensor], Tensor]
 SkipRule = Callable[[Tensor, Corner], bool]
@@ -48,6 +54,8 @@ class StreamOptions:
             the volume; where it says True the network is not asked (`air_below`, `outside`).
         background: Logits, one per class, that a skipped window contributes; by default class 0 wins (for a network
             with a single output: that output is improbable).
+        source: Makes what the network takes of windows, in place of cutting them out of the volume; the network then
+            gets what it makes, and must answer for the window.
         device: Where windows go and the network is.
         precision: `fp32`, or `bf16` for autocast; blending is float32 in any case.
         accumulator: Where blending happens: on the `device`, on the `host`, or `auto` by the device's free memory.
@@ -56,9 +64,10 @@ class StreamOptions:
     prepare: Callable[[Tensor], Tensor] | None = None
     skip: SkipRule | None = None
     background: tuple[float, ...] | None = None
+    source: Callable[[Tensor, WindowPlan], WindowSource] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Literal["fp32", "bf16"] = "fp32"
-    accumulator: Literal["auto", "device", "host"] = "auto"
+    accumulator: Place = "auto"
 
 
 @dataclass(frozen=True)
@@ -138,12 +147,16 @@ class LogitStream(Iterator[Slab]):
         self._predict = predict
         self._settings = settings
         self._plan = plan_windows((volume.shape[1], volume.shape[2], volume.shape[3]), settings)
-        self._cutter = WindowCutter(
-            volume,
-            self._plan,
-            settings,
-            prepare=self._options.prepare,
-            pinned=self._options.device.type == "cuda",
+        self._source: WindowSource = (
+            WindowCutter(
+                volume,
+                self._plan,
+                settings,
+                prepare=self._options.prepare,
+                pinned=self._options.device.type == "cuda",
+            )
+            if self._options.source is None
+            else self._options.source(volume, self._plan)
         )
         self._statistics = Statistics(self._plan.windows, batch=settings.batch)
         self._slabs = self._run()
@@ -164,7 +177,8 @@ class LogitStream(Iterator[Slab]):
     def _run(self) -> Iterator[Slab]:
         classes = self._background.shape[0]
         weight = importance(self._plan.window, self._settings.sigma_scale)
-        blend = Accumulator(self._plan, classes, weight, _accumulator_device(self._plan, classes, self._options))
+        device = accumulator_device(self._plan, classes, self._options.device, self._options.accumulator)
+        blend = Accumulator(self._plan, classes, weight, device)
         self._statistics = replace(self._statistics, accumulator=str(blend.device), accumulator_bytes=blend.bytes)
         done = 0
         for corner, logits in self._windows(blend):
@@ -191,7 +205,7 @@ class LogitStream(Iterator[Slab]):
         rule = self._options.skip
         if rule is None:
             return False
-        skipped = rule(*self._cutter.raw(corner))
+        skipped = rule(*self._source.raw(corner))
         if skipped:
             self._statistics = replace(self._statistics, windows_skipped=self._statistics.windows_skipped + 1)
         return skipped
@@ -217,14 +231,15 @@ class LogitStream(Iterator[Slab]):
     def _attempt(self, corners: list[Corner], *, movable: bool) -> Tensor | None:
         """One call of the network: (N, classes, d, h, w), or None where memory ran out and something can be done."""
         try:
-            batch = self._cutter.batch(corners).to(self._options.device)
-            with torch.inference_mode(), _autocast(self._options):
+            batch = self._source.batch(corners).to(self._options.device)
+            with torch.inference_mode(), autocast_of(self._options):
                 logits = self._predict(batch)
         except torch.OutOfMemoryError:
             if len(corners) == 1 and not movable:
                 raise
             return None
-        expected = (len(corners), self._background.shape[0], *(batch.shape[2:]))
+        window = self._plan.window[1:] if self._settings.flat else self._plan.window
+        expected = (len(corners), self._background.shape[0], *window)
         if tuple(logits.shape) != expected:
             raise ConfigError(
                 f"logits of shape {expected} for windows of shape {tuple(batch.shape)}",
@@ -258,7 +273,8 @@ def _finished(blend: Accumulator, start: int, stop: int) -> Iterator[Slab]:
         yield Slab(first, last + 1, logits)
 
 
-def _autocast(options: StreamOptions) -> AbstractContextManager[object]:
+def autocast_of(options: StreamOptions) -> AbstractContextManager[object]:
+    """Autocast where the options ask for bf16."""
     if options.precision == "bf16":
         return torch.autocast(options.device.type, dtype=torch.bfloat16)
     return nullcontext()
@@ -276,14 +292,3 @@ def _background(classes: int, wanted: tuple[float, ...] | None) -> Tensor:
     if wanted is None and classes > 1:
         values[0] = _BACKGROUND_LOGIT
     return values.reshape(classes, 1, 1, 1)
-
-
-def _accumulator_device(plan: WindowPlan, classes: int, options: StreamOptions) -> torch.device:
-    host = torch.device("cpu")
-    if options.device.type != "cuda" or options.accumulator == "host":
-        return host if options.accumulator == "host" else options.device
-    if options.accumulator == "auto":
-        free, _ = torch.cuda.mem_get_info(options.device)
-        if accumulator_bytes(plan, classes) > _SHARE_FOR_ACCUMULATOR * free:
-            return host
-    return options.device

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -168,6 +169,22 @@ def importance(window: Corner, sigma_scale: float) -> Tensor:
     return weight.clamp_(min=max(weight.min().item(), _SMALLEST_WEIGHT))
 
 
+class WindowSource(Protocol):
+    """What gives a stream its windows."""
+
+    def raw(self, corner: Corner) -> tuple[Tensor, Corner]:
+        """The voxels (C, d, h, w) of a window as they are, without padding or context, and their first place."""
+
+    def batch(self, corners: list[Corner]) -> Tensor:
+        """The network's input for at least one window, (N, ...); good until the next call."""
+
+
+def cut_raw(volume: Tensor, plan: WindowPlan, corner: Corner) -> tuple[Tensor, Corner]:
+    """The voxels (C, d, h, w) of a window of a volume (C, D, H, W), without padding, and their first place."""
+    part = plan.inside(corner)
+    return volume[:, *part], (part[0].start, part[1].start, part[2].start)
+
+
 class WindowCutter:
     """Cuts windows out of a volume, one batch at a time, into a buffer that the next batch reuses.
 
@@ -197,8 +214,7 @@ class WindowCutter:
 
     def raw(self, corner: Corner) -> tuple[Tensor, Corner]:
         """The voxels (C, d, h, w) of a window as they are, without padding or context, and their first place."""
-        part = self._plan.inside(corner)
-        return self._volume[:, *part], (part[0].start, part[1].start, part[2].start)
+        return cut_raw(self._volume, self._plan, corner)
 
     def batch(self, corners: list[Corner]) -> Tensor:
         """The network's input for at least one window: (N, C, d, h, w), for a 2-D network (N, C, h, w); float32."""
