@@ -18,12 +18,6 @@ def convolution(
     return kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
-def doubling(spatial_dims: int, in_channels: int, out_channels: int) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
-    """A transposed convolution of kernel and stride 2, which doubles every size."""
-    kind = nn.ConvTranspose2d if spatial_dims == 2 else nn.ConvTranspose3d
-    return kind(in_channels, out_channels, kernel_size=2, stride=2)
-
-
 def batch_norm(spatial_dims: int, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> BatchNorm:
     """Batch normalisation; `momentum` is torch's, the weight of the new batch."""
     kind = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d

@@ -20,10 +20,11 @@ from networks.configs.dense import (
     DenseWidths,
     HDenseUNetConfig,
 )
-from networks.configs.unets import UNetPlusPlusConfig
+from networks.configs.unets import DenseEncoderConfig, UNetConfig, UNetPlusPlusConfig
 
 __all__ = [
     "DENSENET_VARIANTS",
+    "DenseEncoderConfig",
     "DenseNetConfig",
     "DenseNetVariant",
     "DenseUNet3DConfig",
@@ -31,11 +32,12 @@ __all__ = [
     "DenseWidths",
     "HDenseUNetConfig",
     "NetworkConfig",
+    "UNetConfig",
     "UNetPlusPlusConfig",
 ]
 
 NetworkConfig = Annotated[
-    DenseNetConfig | DenseUNetConfig | DenseUNet3DConfig | HDenseUNetConfig | UNetPlusPlusConfig,
+    DenseNetConfig | DenseUNetConfig | DenseUNet3DConfig | HDenseUNetConfig | UNetConfig | UNetPlusPlusConfig,
     Field(discriminator="name"),
 ]
 """Any network; a YAML's `name` decides which."""

@@ -1,6 +1,7 @@
 """Configurations of the networks made of dense blocks."""
 
-from typing import ClassVar, Literal, NamedTuple, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -32,7 +33,7 @@ _MOMENTUM = "weight of a new batch in running statistics (0.99 in Keras is 0.01 
 _CHECKPOINTING = "recompute dense layers going back instead of keeping what they made: less memory"
 
 
-class _DenseConfig(Config):
+class DenseTrunkConfig(Config, ABC):
     """Widths of a DenseNet trunk: either a published `variant`, or all three explicit numbers, or neither."""
 
     variant: DenseNetVariant | None = Field(
@@ -60,13 +61,25 @@ class _DenseConfig(Config):
             )
         return self
 
+    @property
+    @abstractmethod
+    def widths(self) -> DenseWidths:
+        """The trunk's widths, however they were said."""
+
+    def identity(self) -> dict[str, Any]:
+        """As for every network; widths are the same whether a variant names them or three numbers."""
+        kept = super().identity()
+        for name in ("variant", "block_config", "growth_rate", "init_features"):
+            del kept[name]
+        return kept | {"widths": self.widths}
+
     def _widths_or(self, default: DenseNetVariant) -> DenseWidths:
         if self.block_config is None or self.growth_rate is None or self.init_features is None:
             return DENSENET_VARIANTS[self.variant or default]
         return DenseWidths(self.block_config, self.growth_rate, self.init_features)
 
 
-class DenseNetConfig(_DenseConfig):
+class DenseNetConfig(DenseTrunkConfig):
     """A DenseNet classifier: (N, in_channels, *size) in, logits (N, out_channels) out. DenseNet-121 by default."""
 
     training_only: ClassVar[frozenset[str]] = frozenset({"dropout", "checkpointing"})
@@ -88,7 +101,7 @@ class DenseNetConfig(_DenseConfig):
         return 1
 
 
-class DenseUNetConfig(_DenseConfig):
+class DenseUNetConfig(DenseTrunkConfig):
     """The 2D DenseUNet: (N, in_channels, H, W) in, logits (N, out_channels, H, W) of the centre slice out.
 
     DenseUNet-167, the published one, by default. A compact one: `init_features: 32, growth_rate: 16,

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from networks.configs import DENSENET_VARIANTS, DenseNetConfig, DenseUNetConfig, NetworkConfig, UNetPlusPlusConfig
+from networks.configs import (
+    DENSENET_VARIANTS,
+    DenseNetConfig,
+    DenseUNetConfig,
+    HDenseUNetConfig,
+    NetworkConfig,
+    UNetPlusPlusConfig,
+)
 
 ANY: TypeAdapter[Any] = TypeAdapter(NetworkConfig)
 
@@ -30,7 +37,10 @@ def test_name_decides_the_kind(given: dict[str, Any], kind: type) -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"name": "dense_net", "out_channels": 2}, "'densenet', 'dense_unet', 'dense_unet_3d', 'h_dense_unet'"),
+        (
+            {"name": "dense_net", "out_channels": 2},
+            "'densenet', 'dense_unet', 'dense_unet_3d', 'h_dense_unet', 'unet', 'unet_plus_plus'",
+        ),
         ({"variant": 121}, "Unable to extract tag"),
         ({"name": "densenet"}, "out_channels"),
         ({"name": "densenet", "out_channels": 2, "varient": 121}, "varient"),
@@ -90,3 +100,22 @@ def test_depth_is_what_the_name_says(variant: Any) -> None:
 )
 def test_how_a_volume_is_fed(config: Any, feeding: tuple[int, int, int]) -> None:
     assert (config.spatial_dims, config.in_channels, config.divisor) == feeding
+
+
+def test_widths_are_the_same_however_they_are_said() -> None:
+    said = DenseNetConfig(out_channels=2, block_config=(6, 12, 24, 16), growth_rate=32, init_features=64)
+    assert said != DenseNetConfig(out_channels=2)
+    assert (
+        said.identity()
+        == DenseNetConfig(out_channels=2).identity()
+        == DenseNetConfig(variant=121, out_channels=2).identity()
+    )
+    assert said.identity() != DenseNetConfig(variant=169, out_channels=2).identity()
+
+
+def test_how_weights_are_learnt_is_no_part_of_what_they_compute() -> None:
+    assert DenseUNetConfig(dropout=0.1, checkpointing=True).identity() == DenseUNetConfig().identity()
+    assert DenseUNetConfig(skips=False).identity() != DenseUNetConfig().identity()
+    trained = HDenseUNetConfig(stage="slices", slice_network=DenseUNetConfig(dropout=0.0))
+    assert trained.identity() == HDenseUNetConfig().identity()
+    assert HDenseUNetConfig(context="logits").identity() != HDenseUNetConfig().identity()

@@ -1,14 +1,12 @@
-from functools import cache
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from networks.build import build, parameter_count
 from networks.configs import UNetPlusPlusConfig
 from networks.unet_plus_plus import mean_of_heads
 from tests.networks.conftest import NetworkBattery, noise, settled
+from tests.networks.unet_transcription import unet_plus_plus
 
 SMALL = (4, 6, 8, 10, 12)
 ONE_HEAD = {"deep_supervision": False, "mode": "fast"}
@@ -35,50 +33,21 @@ class TestOneHead(NetworkBattery):
     odd_size, size_by_hand = (9, 22), (12, 24)
 
 
-def transcription(network: nn.Module, x: Tensor) -> list[Tensor]:
-    """Equation 1 of the first paper as a recursion on the weights alone: logits of X(0,1) to X(0,4)."""
-    state, config = network.state_dict(), network.config
-    flat = config.spatial_dims == 2
-    conv = functional.conv2d if flat else functional.conv3d
-    up = functional.conv_transpose2d if flat else functional.conv_transpose3d
-    pool = functional.max_pool2d if flat else functional.max_pool3d
-
-    def unit(name: str, x: Tensor) -> Tensor:
-        for index in (1, 2):
-            key = f"units.{name}.conv{index}"
-            x = conv(x, state[f"{key}.weight"], state.get(f"{key}.bias"), padding=1)
-            if config.normalisation == "batch":
-                norm = {
-                    k: state[f"units.{name}.norm{index}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")
-                }
-                x = functional.batch_norm(x, **norm)
-            x = x.clamp(min=0)
-        return x
-
-    @cache
-    def node(i: int, j: int) -> Tensor:
-        name = f"x_{i}_{j}"
-        if j == 0:
-            return unit(name, x if i == 0 else pool(node(i - 1, 0), 2))
-        raised = up(node(i + 1, j - 1), state[f"ups.{name}.weight"], state[f"ups.{name}.bias"], stride=2)
-        return unit(name, torch.cat([raised, *(node(i, k) for k in range(j))], dim=1))
-
-    return [conv(node(0, j), state[f"heads.{j}.weight"], state[f"heads.{j}.bias"]) for j in range(1, 5)]
-
-
 @pytest.mark.parametrize(
     ("config", "size"),
     [
         (UNetPlusPlusConfig(features=(32, 64, 128, 256, 512), out_channels=2), (32, 48)),
+        (UNetPlusPlusConfig(features=SMALL, normalisation="batch"), (32, 48)),
+        (UNetPlusPlusConfig(features=SMALL, spatial_dims=3), (16, 32, 16)),
         (UNetPlusPlusConfig(features=SMALL, spatial_dims=3, normalisation="batch"), (16, 32, 16)),
     ],
-    ids=["published 2D", "3D with batch normalisation"],
+    ids=["published 2D", "2D with batch normalisation", "3D", "3D with batch normalisation"],
 )
 def test_equals_the_paper_written_out(config: UNetPlusPlusConfig, size: tuple[int, ...]) -> None:
     network = settled(config)
     images = noise(2, 1, *size)
     with torch.no_grad():
-        ours, expected = network.head_logits(images), transcription(network, images)
+        ours, expected = network.head_logits(images), unet_plus_plus(network, images)
     assert len(ours) == 4
     assert min(head.std() for head in ours) > 0.05
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
@@ -155,10 +124,12 @@ def test_fast_mode_is_the_last_head() -> None:
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
-def test_pruned_computes_what_its_head_did(level: int) -> None:
-    network = settled(UNetPlusPlusConfig(features=SMALL, out_channels=2, normalisation="batch"))
+@pytest.mark.parametrize("size", [(21, 40), (5, 16, 20)], ids=["2D", "3D"])
+def test_pruned_computes_what_its_head_did(level: int, size: tuple[int, ...]) -> None:
+    dims = len(size)
+    network = settled(UNetPlusPlusConfig(spatial_dims=dims, features=SMALL, out_channels=2, normalisation="batch"))
     smaller = network.pruned(level)
-    images = noise(2, 1, 21, 40)  # 16 divides neither: a pruned network pads as its parent does
+    images = noise(2, 1, *size)  # 16 does not divide them: a pruned network pads as its parent does
     torch.testing.assert_close(smaller(images), network.head_logits(images)[level - 1], rtol=0, atol=1e-6)
     assert not smaller.training
     assert parameter_count(smaller.config) == sum(parameter.numel() for parameter in smaller.parameters())
