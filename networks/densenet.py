@@ -11,11 +11,14 @@ Deviations from the reference implementations:
   `features` then see overwritten values or raise (pytorch/vision#4164);
 * inputs too small for the halvings (below 29 pixels for four blocks) are padded by their edge to 32, where other
   implementations fail; larger inputs are never padded;
+* with `checkpointing` training computes dense layers anew going back instead of keeping their maps (see
+  `networks.recompute`), with the same loss, gradients and statistics;
 * the weights of a new network are He normal, as torchvision's are, drawn by a generator that `networks.build` seeds.
 """
 
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +35,7 @@ from networks.layers import (
     pad_to_size,
     zero_bias,
 )
+from networks.recompute import recomputed
 
 BOTTLENECK = 4  # section 3, "bottleneck layers": each 1x1 convolution yields 4k maps
 COMPRESSION = 2  # section 3, "compression": theta = 0.5
@@ -40,7 +44,8 @@ COMPRESSION = 2  # section 3, "compression": theta = 0.5
 class DenseStyle(NamedTuple):
     """What all layers of a trunk share.
 
-    With `keep_depth` the transitions of a 3D trunk halve height and width only.
+    With `keep_depth` the transitions of a 3D trunk halve height and width only. With `checkpointing` training keeps the
+    new channels of each dense layer alone, and makes the rest again going back.
     """
 
     spatial_dims: int
@@ -79,14 +84,23 @@ class DenseLayer(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *size) to (N, C + k, *size)."""
-        new = x
+        return torch.cat([x, self.new_maps(x)], dim=1)  # (N, C + k, *size)
+
+    def new_maps(self, *made: Tensor) -> Tensor:
+        """The new channels (N, k, *size) alone, of maps made before, C channels together, each (N, c, *size)."""
+        x = torch.cat(made, dim=1) if len(made) > 1 else made[0]  # (N, C, *size)
         for part in self:
-            new = part(new)  # (N, k, *size) in the end
-        return torch.cat([x, new], dim=1)  # (N, C + k, *size)
+            x = part(x)  # (N, 4k, *size), then (N, k, *size)
+        return x
 
 
 class DenseBlock(nn.Sequential):
-    """Dense layers in a row: (N, C, *size) to (N, C + layers * k, *size), the raw concatenation."""
+    """Dense layers in a row: (N, C, *size) to (N, C + layers * k, *size), the raw concatenation.
+
+    With `checkpointing`, while training with gradients, layers are given what was made before piece by piece, since a
+    concatenation kept for each of them is what grows with the square of their number. Hooks on a layer itself do not
+    run then; those on its parts do.
+    """
 
     def __init__(self, style: DenseStyle, in_channels: int, growth_rate: int, layers: int) -> None:
         super().__init__(
@@ -95,6 +109,19 @@ class DenseBlock(nn.Sequential):
                 for index in range(layers)
             )
         )
+        self.checkpointing = style.checkpointing
+        self.random = style.dropout > 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *size) to (N, C + layers * k, *size)."""
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            for layer in self:
+                x = layer(x)  # k more channels each
+            return x
+        made = [x]
+        for layer in cast(Iterable[DenseLayer], self):
+            made.append(recomputed(layer, layer.new_maps, *made, random=self.random))  # (N, k, *size) each
+        return torch.cat(made, dim=1)  # (N, C + layers * k, *size)
 
 
 class Transition(nn.Sequential):
@@ -171,7 +198,7 @@ class DenseNet(nn.Module):
     def __init__(self, config: DenseNetConfig) -> None:
         super().__init__()
         self.config = config
-        style = DenseStyle(config.spatial_dims, dropout=config.dropout)
+        style = DenseStyle(config.spatial_dims, dropout=config.dropout, checkpointing=config.checkpointing)
         self.features = DenseEncoder(style, config.in_channels, config.widths)
         self.classifier = nn.Linear(self.features.out_channels, config.out_channels)
         he_normal(self)
@@ -181,7 +208,8 @@ class DenseNet(nn.Module):
         """Logits of whole images.
 
         Args:
-            x: (N, in_channels, H, W), or (N, in_channels, D, H, W) with D the slice axis; any size.
+            x: (N, in_channels, H, W), or (N, in_channels, D, H, W) with D the slice axis; any size. With four blocks an
+                axis below 29 pixels is padded to 32 by repeating its edge.
 
         Returns:
             (N, out_channels); (0, out_channels) for an empty batch in evaluation mode.

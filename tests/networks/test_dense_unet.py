@@ -32,6 +32,16 @@ class TestThreeBlocks(NetworkBattery):
     odd_size, size_by_hand = (17, 32), (32, 32)
 
 
+class TestScseBySum(NetworkBattery):
+    config = DenseUNetConfig(**SMALL, scse="sum", checkpointing=True)
+    odd_size, size_by_hand = (33, 30), (64, 32)
+
+
+class TestScseByMax(NetworkBattery):
+    config = DenseUNetConfig(**SMALL, in_channels=1, out_channels=2, scse="max")
+    odd_size, size_by_hand = (31, 64), (32, 64)
+
+
 def normalised(state: dict[str, Tensor], name: str, x: Tensor, eps: float) -> Tensor:
     mean, variance, weight, bias = (
         state[f"{name}.{part}"].view(1, -1, 1, 1) for part in ("running_mean", "running_var", "weight", "bias")
@@ -163,3 +173,22 @@ def test_answer_depends_on_both_neighbours() -> None:
     slices = noise(1, 3, 32, 32).requires_grad_()
     network(slices).sum().backward()
     assert (slices.grad.abs().amax(dim=(0, 2, 3)) > 0).all()
+
+
+def test_scse_stands_behind_each_stage() -> None:
+    plain, scaled = (settled(DenseUNetConfig(**SMALL, scse=scse)) for scse in ("none", "sum"))
+    with torch.no_grad():
+        for stage in scaled.decoder:
+            for parameter in stage.scse.parameters():
+                parameter.zero_()  # gates of one half each, whose sum is one
+    scaled.load_state_dict(plain.state_dict(), strict=False)
+    images = noise(1, 3, 32, 64)
+    torch.testing.assert_close(scaled(images), plain(images))
+    for stage in scaled.decoder:
+        seen: list[Tensor] = []
+        handle = stage.scse.register_forward_hook(lambda _part, given, _answer, seen=seen: seen.append(given[0]))
+        with torch.no_grad():
+            scaled(images)
+        handle.remove()
+        assert [given.shape[1] for given in seen] == [stage.conv.out_channels]
+        assert seen[0].min() == 0  # behind the ReLU

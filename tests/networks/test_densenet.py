@@ -1,5 +1,7 @@
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.nets.densenet import DenseNet as MonaiDenseNet
@@ -38,7 +40,7 @@ class TestDenseNet3D(NetworkBattery):
 
 
 class TestDropout(NetworkBattery):
-    config = DenseNetConfig(**SMALL, in_channels=1, out_channels=1, dropout=0.2)
+    config = DenseNetConfig(**SMALL, in_channels=1, out_channels=1, dropout=0.2, checkpointing=True)
     odd_size, size_by_hand, dense = (5, 64), (32, 64), False
 
     def test_is_active_in_training_only(self) -> None:
@@ -49,15 +51,16 @@ class TestDropout(NetworkBattery):
 def monai_twin(network: nn.Module, config: DenseNetConfig) -> nn.Module:
     """MONAI's network with the same weights, under the names it has for them."""
     block_config, growth_rate, init_features = config.widths
-    twin = MonaiDenseNet(
-        config.spatial_dims, config.in_channels, config.out_channels, init_features, growth_rate, block_config
-    ).eval()
+    with torch.device("meta"):
+        twin = MonaiDenseNet(
+            config.spatial_dims, config.in_channels, config.out_channels, init_features, growth_rate, block_config
+        )
     renamed = {
         re.sub(r"(denselayer\d+)\.", r"\1.layers.", key).replace("classifier.", "class_layers.out."): value
         for key, value in network.state_dict().items()
     }
-    twin.load_state_dict(renamed, strict=True)
-    return twin
+    twin.load_state_dict(renamed, strict=True, assign=True)
+    return twin.eval()
 
 
 @pytest.mark.parametrize(
@@ -65,9 +68,11 @@ def monai_twin(network: nn.Module, config: DenseNetConfig) -> nn.Module:
     [
         (DenseNetConfig(variant=121, out_channels=14), (64, 96)),
         (DenseNetConfig(variant=161, out_channels=3), (45, 33)),
+        (DenseNetConfig(variant=169, in_channels=1, out_channels=5), (32, 71)),
+        (DenseNetConfig(variant=201, out_channels=2), (67, 29)),
         (DenseNetConfig(**SMALL, spatial_dims=3, in_channels=2, out_channels=3), (32, 29, 47)),
     ],
-    ids=["121", "161", "3D"],
+    ids=["121", "161", "169", "201", "3D"],
 )
 def test_logits_are_those_of_monai(config: DenseNetConfig, size: tuple[int, ...]) -> None:
     network = settled(config)
@@ -78,21 +83,77 @@ def test_logits_are_those_of_monai(config: DenseNetConfig, size: tuple[int, ...]
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_names_are_those_of_torchvision() -> None:
-    network = build(DenseNetConfig(variant=121, out_channels=1000), device="meta")
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    assert len(shapes) == 727  # 121 convolutions and matrices, 121 normalisations of 5 tensors, one bias
-    pattern = re.compile(
-        r"features\.(conv0|norm0|norm5|denseblock[1-4]\.denselayer\d+\.(norm|conv)[12]|transition[1-3]\.(norm|conv))"
-        r"\.(weight|bias|running_mean|running_var|num_batches_tracked)|classifier\.(weight|bias)"
-    )
-    assert [key for key in shapes if not pattern.fullmatch(key)] == []
-    assert shapes["features.conv0.weight"] == (64, 3, 7, 7)
-    assert shapes["features.denseblock1.denselayer1.conv1.weight"] == (128, 64, 1, 1)
-    assert shapes["features.denseblock4.denselayer16.norm1.weight"] == (992,)
-    assert shapes["features.transition3.conv.weight"] == (512, 1024, 1, 1)
-    assert shapes["features.norm5.running_var"] == (1024,)
-    assert shapes["classifier.weight"] == (1000, 1024)
+@pytest.mark.parametrize(
+    ("size", "padded"), [((28, 28), (32, 32)), ((1, 1), (32, 32)), ((28, 29), (32, 29)), ((63, 7), (63, 32))]
+)
+def test_small_images_are_answered_where_monai_fails(size: tuple[int, int], padded: tuple[int, int]) -> None:
+    config = DenseNetConfig(**SMALL, in_channels=1, out_channels=5)
+    network = settled(config)
+    twin, images = monai_twin(network, config), noise(2, 1, *size)
+    with pytest.raises(RuntimeError, match="too small"):
+        twin(images)
+    ends = [(0, 0), (0, 0), *((0, after - before) for before, after in zip(size, padded, strict=True))]
+    by_hand = torch.from_numpy(np.pad(images.numpy(), ends, mode="edge"))
+    torch.testing.assert_close(network(images), twin(by_hand), rtol=1e-5, atol=1e-5)
+
+
+def torchvision_layout(blocks: tuple[int, ...], growth: int, channels: int, classes: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's DenseNet, from the rule that layers grow by k and transitions halve."""
+    layout: dict[str, tuple[int, ...]] = {"features.conv0.weight": (channels, 3, 7, 7)}
+
+    def norm(name: str, width: int) -> None:
+        layout.update({f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")})
+        layout[f"{name}.num_batches_tracked"] = ()
+
+    norm("features.norm0", channels)
+    for block, layers in enumerate(blocks, start=1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{block}.denselayer{layer}"
+            norm(f"{name}.norm1", channels)
+            layout[f"{name}.conv1.weight"] = (4 * growth, channels, 1, 1)
+            norm(f"{name}.norm2", 4 * growth)
+            layout[f"{name}.conv2.weight"] = (growth, 4 * growth, 3, 3)
+            channels += growth
+        if block < 4:
+            norm(f"features.transition{block}.norm", channels)
+            layout[f"features.transition{block}.conv.weight"] = (channels // 2, channels, 1, 1)
+            channels //= 2
+    norm("features.norm5", channels)
+    return layout | {"classifier.weight": (classes, channels), "classifier.bias": (classes,)}
+
+
+@pytest.mark.parametrize(
+    ("variant", "blocks", "growth", "stem", "tensors"),
+    [
+        (121, (6, 12, 24, 16), 32, 64, 727),
+        (161, (6, 12, 36, 24), 48, 96, 967),
+        (169, (6, 12, 32, 32), 32, 64, 1015),
+        (201, (6, 12, 48, 32), 32, 64, 1207),
+    ],
+)
+def test_names_and_shapes_are_those_of_torchvision(
+    variant: Any, blocks: tuple[int, ...], growth: int, stem: int, tensors: int
+) -> None:
+    layout = torchvision_layout(blocks, growth, stem, 1000)
+    assert len(layout) == tensors == 6 * variant + 1  # as many convolutions and matrices as normalisations of 5; a bias
+    network = build(DenseNetConfig(variant=variant, out_channels=1000), device="meta")
+    assert {key: tuple(value.shape) for key, value in network.state_dict().items()} == layout
+    given = {key: torch.empty(shape, device="meta") for key, shape in layout.items()}
+    network.load_state_dict(given, strict=True, assign=True)
+
+
+def test_what_is_loaded_is_what_is_saved() -> None:
+    widths = (SMALL["block_config"], SMALL["growth_rate"], SMALL["init_features"])
+    layout = torchvision_layout(*widths, classes=5)
+    given = {
+        key: torch.tensor(seed) if key.endswith("tracked") else noise(*shape, seed=seed)
+        for seed, (key, shape) in enumerate(layout.items())
+    }
+    network = build(DenseNetConfig(**SMALL, out_channels=5))
+    network.load_state_dict(given, strict=True)
+    saved = network.state_dict()
+    assert saved.keys() == given.keys()
+    assert [key for key, value in given.items() if not torch.equal(saved[key], value)] == []
 
 
 def test_features_stand_before_the_last_relu() -> None:
