@@ -3,7 +3,8 @@
 A command is a row of `COMMANDS` and a module `app.commands.<name>` with a typed function `command`: its parameters,
 annotated with `typer.Option(help=…)` and `typer.Argument(help=…)`, are the command line, the first paragraphs of its
 docstring the help, and what it returns the exit code (None is 0). It raises `DenseLensError` for what the caller can
-put right and lets everything else pass.
+put right and lets everything else pass. A command with verbs of its own (`weights list`, `weights import`) has, in
+place of that function, a dictionary `VERBS` from verb to such a function.
 
 Exit codes: 0 all well; 1 a bug, with an incident id; 2 wrong usage, configuration or input as a whole; 3 finished, but
 some studies failed; 130 interrupted.
@@ -19,7 +20,7 @@ import sys
 import traceback
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,8 @@ COMMANDS = {
     "demo": "Score phantom studies with the weights that ship and show found beside truth.",
     "score": "Score studies: segmentations, findings and measurements into a folder.",
     "inspect": "Tell what a file, folder or archive holds, what would be repaired and what refused.",
+    "weights": "Show what weights there are; import published ones.",
+    "bench": "Run benchmark workloads beside their peers.",
 }
 
 OK, BUG, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -59,15 +62,27 @@ def load_command(name: str) -> Any:
         name: A key of `COMMANDS`.
 
     Returns:
-        A Typer command with parameters.
+        A Typer command with parameters, or a group of them by verb.
     """
-    function = importlib.import_module(f"app.commands.{name}").command
-    told = _DOCSTRING_SECTIONS.split(inspect.cleandoc(function.__doc__ or COMMANDS[name]))[0]
-    # The lines of a paragraph are the source's; the terminal has lines of its own.
-    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in told.split("\n\n"))
-    alone = typer.Typer(add_completion=False)
-    alone.command(name, help=told)(function)
+    module = importlib.import_module(f"app.commands.{name}")
+    verbs = getattr(module, "VERBS", None)
+    alone = typer.Typer(name=name, add_completion=False, help=COMMANDS[name])
+    for verb, function in (verbs or {name: module.command}).items():
+        alone.command(verb, help=_help(function) or COMMANDS[name])(function)
+    if verbs:
+        alone.callback()(_of_no_use_alone)
     return typer.main.get_command(alone)
+
+
+def _help(function: Callable[..., Any]) -> str:
+    """What stands in a docstring before its sections."""
+    told = _DOCSTRING_SECTIONS.split(inspect.cleandoc(function.__doc__ or ""))[0]
+    # The lines of a paragraph are the source's; the terminal has lines of its own.
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in told.split("\n\n"))
+
+
+def _of_no_use_alone() -> None:
+    """Keep Typer from dropping the verb of a command that has only one."""
 
 
 cli = typer.Typer(name="denselens", cls=_LazyCommands, add_completion=False, pretty_exceptions_enable=False)

@@ -219,7 +219,9 @@ class DenseNet(nn.Module):
         """
         check_input(x, self.config.spatial_dims, self.config.in_channels)
         x = self._large_enough(x)
-        x = functional.relu(self.features(x))  # (N, C, *size / 32)
+        x = self.features(x)  # (N, C, *size / 32)
+        if self.config.rectified:
+            x = functional.relu(x)
         x = x.flatten(start_dim=2).mean(dim=2)  # (N, C)
         logits: Tensor = self.classifier(x)  # (N, out_channels)
         return logits

@@ -7,6 +7,8 @@ not by a list of tensor shapes.
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from torch import Tensor, nn
 
 from datasets.errors import WeightsError
 from datasets.io.atomic import atomic_path, write_text
-from networks.configs import NetworkConfig
+from networks.checkpoints.imported import Input
+from networks.configs import DenseWidths, NetworkConfig
 from pipelines.results import ModelId
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "shipped"
@@ -36,6 +39,14 @@ class Card(BaseModel):
     held_out: dict[str, float] = Field(default_factory=dict, description="figures on data not trained on, unit in name")
     limits: str = Field(description="what the weights must not be used for, in plain words")
     phantom: bool = Field(description="trained on phantoms only")
+    source: str | None = Field(default=None, description="name of the file the weights were imported from")
+    source_sha256: str | None = Field(default=None, description="of that file")
+    layout: str | None = Field(default=None, description="whose file that was")
+    drawn_anew: int = Field(default=0, description="tensors that hold random numbers, for training to start from")
+    labels: tuple[str, ...] = Field(default=(), description='of the outputs, in order; "" was never trained')
+    operating_points: dict[str, float] = Field(default_factory=dict, description="by label, probability that counts")
+    input: Input | None = Field(default=None, description="what pixels are expected")
+    notes: tuple[str, ...] = Field(default=(), description="what somebody who uses the weights must know")
 
 
 def find_weights(name_or_path: str) -> Path:
@@ -69,9 +80,8 @@ def load_weights(network: nn.Module, config: NetworkConfig, path: Path) -> Model
     Raises:
         WeightsError: The file is damaged, was made for another network, or a tensor is missing or left over.
     """
+    metadata = _metadata(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(
@@ -83,7 +93,7 @@ def load_weights(network: nn.Module, config: NetworkConfig, path: Path) -> Model
     network.load_state_dict(tensors)
     return ModelId(
         name=card.name if card else path.stem,
-        weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        weights_sha256=file_sha256(path),
         version=version("denselens"),
         trained_on=card.trained_on if card else "unknown",
     )
@@ -91,10 +101,22 @@ def load_weights(network: nn.Module, config: NetworkConfig, path: Path) -> Model
 
 def save_weights(network: nn.Module, config: NetworkConfig, card: Card, path: Path) -> None:
     """Write weights and their card; the same network gives the same bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(network.state_dict().items())}
+    save_tensors(network.state_dict(), config, card, path)
+
+
+def save_tensors(state: Mapping[str, Tensor], config: NetworkConfig, card: Card, path: Path) -> None:
+    """Write all tensors of a network's state, and their card; the same tensors give the same bytes.
+
+    Args:
+        state: Under the network's names.
+        config: The network's configuration, written into the file.
+        card: Written beside it, as `.json`, with what differs from its defaults.
+        path: A name that ends in `.safetensors`.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"network": _canonical(config.model_dump(mode="json"))})
-    write_text(path.with_suffix(".json"), card.model_dump_json(indent=2) + "\n")
+    write_text(path.with_suffix(".json"), card.model_dump_json(indent=2, exclude_defaults=True) + "\n")
 
 
 def read_card(path: Path) -> Card | None:
@@ -113,9 +135,75 @@ def read_card(path: Path) -> Card | None:
         raise WeightsError(f"the card of {path.name}", f"{file.name}: {reason}", "fetch or make both again") from error
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A weights file at hand.
+
+    Attributes:
+        path: Where it is.
+        shipped: Whether it came with the program, so that its name alone finds it.
+        network: Settings of the network it was made for; None where the file does not say.
+        card: What is known about it; None where nothing is.
+        sha256: Of the file; None where it cannot be used.
+        error: Why it cannot be used; None where nothing is wrong with its header and its card.
+    """
+
+    path: Path
+    shipped: bool
+    network: dict[str, Any] | None
+    card: Card | None
+    sha256: str | None
+    error: WeightsError | None = None
+
+
+def list_weights(folders: Sequence[Path] = ()) -> Iterator[Listed]:
+    """Every .safetensors file that ships, then those in folders, by name; a damaged one is told with its reason.
+
+    Args:
+        folders: Where else to look; folders within are not searched.
+
+    Raises:
+        WeightsError: There is no such folder.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise WeightsError("a folder of weights", str(folder), "check the path")
+    for folder in (SHIPPED_FOLDER, *folders):
+        for path in sorted(folder.glob("*.safetensors")):
+            yield _listed(path, shipped=folder == SHIPPED_FOLDER)
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def untrained() -> ModelId:
     """The identity of a network with random weights, for trying a configuration out."""
     return ModelId(name=UNTRAINED, weights_sha256=None, version=version("denselens"), trained_on="nothing")
+
+
+def _listed(path: Path, *, shipped: bool) -> Listed:
+    try:
+        told = _metadata(path).get("network")
+        network: dict[str, Any] | None = None if told is None else dict(json.loads(told))
+        return Listed(path, shipped, network, read_card(path), file_sha256(path))
+    except WeightsError as error:
+        return Listed(path, shipped, None, None, None, error)
+    except (ValueError, TypeError) as error:
+        damage = WeightsError("the network a file was made for, in it", f"{path.name}: {error}", "make it again")
+        return Listed(path, shipped, None, None, None, damage)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            "a whole safetensors file", f"{path.name}: {error}", "fetch or make the file again"
+        ) from error
 
 
 def _check_network(metadata: dict[str, str], config: NetworkConfig, path: Path) -> None:
@@ -131,13 +219,26 @@ def _check_network(metadata: dict[str, str], config: NetworkConfig, path: Path) 
             "the network a file was made for, in it", f"{path.name}: {reason}", "make it again"
         ) from error
     # How weights were learnt, their dropout for one, is no reason to refuse them.
-    made_for = defaults.identity() if defaults else told
-    asked = config.identity()
+    made_for = _flat(defaults.identity()) if defaults else told
+    asked = _flat(config.identity())
     different = sorted(key for key in made_for.keys() | asked.keys() if made_for.get(key) != asked.get(key))
     if different:
         was = ", ".join(f"{key}={made_for.get(key)}" for key in different)
         now = ", ".join(f"{key}={asked.get(key)}" for key in different)
         raise WeightsError(f"a network with {was}, as {path.name} was made for", now, "use the weights' own task YAML")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings within settings under names of their own, so that what differs is told by itself."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, DenseWidths):
+            flat |= value._asdict()
+        elif isinstance(value, dict):
+            flat |= {f"{key}.{inner}": setting for inner, setting in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _check_tensors(given: dict[str, Tensor], own: dict[str, Tensor], path: Path) -> None:

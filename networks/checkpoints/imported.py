@@ -1,11 +1,17 @@
 """What an import of somebody else's weights gives, and how it is refused."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from networks.configs import NetworkConfig
+
+Kind = Literal["as it is", "renamed", "converted", "folded", "set", "drawn anew"]
+KINDS: tuple[Kind, ...] = ("as it is", "renamed", "converted", "folded", "set", "drawn anew")
+AS_IT_IS, DRAWN_ANEW = "as it is", "drawn anew"
 
 
 class CheckpointRefused(ValueError):
@@ -34,7 +40,23 @@ class Mapped:
 
     ours: str
     theirs: tuple[str, ...]
-    how: str = "as it is"
+    how: str = AS_IT_IS
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of change that was.
+
+        "renamed" has the file's numbers under another name, "converted" one tensor's numbers in another order, type or
+        sum, "folded" several tensors made into one; "set" and "drawn anew" have nothing of the file: a fixed value, and
+        random numbers.
+        """
+        if not self.theirs:
+            return "drawn anew" if self.how.startswith(DRAWN_ANEW) else "set"
+        if len(self.theirs) > 1:
+            return "folded"
+        if self.how != AS_IT_IS:
+            return "converted"
+        return "as it is" if self.theirs[0] == self.ours else "renamed"
 
 
 @dataclass(frozen=True)
@@ -87,3 +109,8 @@ class Imported:
     operating_points: Mapping[str, float] = field(default_factory=dict)
     input: Input | None = None
     notes: tuple[str, ...] = ()
+
+    def counts(self) -> dict[Kind, int]:
+        """Tensors of the network by what was done to them, every kind of `KINDS`; the sum is all it has."""
+        found = Counter(one.kind for one in self.mapped)
+        return {kind: found[kind] for kind in KINDS}

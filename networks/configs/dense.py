@@ -89,6 +89,7 @@ class DenseNetConfig(DenseTrunkConfig):
     in_channels: PositiveInt = Field(default=3, description="channels of the input: 3 for RGB, 1 for a film")
     out_channels: PositiveInt = Field(description="classes, one logit each")
     dropout: Rate = Field(default=0.0, description="dropped after each dense layer (0 in the ImageNet models)")
+    rectified: bool = Field(default=True, description="a ReLU before the mean over places; false in KimiaNet")
 
     @property
     def widths(self) -> DenseWidths:

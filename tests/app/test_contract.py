@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,11 @@ PENDING = {
     "data",
     "audit",
     "explain",
-    "weights",
     "review",
     "deidentify",
-    "bench",
+}
+PENDING_VERBS: dict[str, set[str]] = {
+    "weights": {"export-bundle"},
 }
 PENDING_OPTIONS: dict[str, set[str]] = {
     "score": {"--explain", "--workers", "--cluster"},
@@ -39,8 +41,28 @@ def promised(repository: Path) -> dict[str, set[str]]:
     return commands
 
 
+@pytest.fixture(scope="module")
+def promised_verbs(repository: Path) -> dict[str, set[str]]:
+    """Commands and the words that come right after them on that page."""
+    text = (repository / "docs" / "interface.md").read_text(encoding="utf-8")
+    section = text.partition("## Commands")[2].partition("\n## ")[0]
+    verbs: dict[str, set[str]] = {}
+    for name, verb in re.findall(r"`denselens ([a-z]+) ([a-z-]+)\b", section):
+        verbs.setdefault(name, set()).add(verb)
+    return verbs
+
+
+def _verbs(name: str) -> dict[str, Any]:
+    """A command's own verbs, or nothing."""
+    return dict(getattr(load_command(name), "commands", {}))
+
+
+def _parameters(name: str) -> list[Any]:
+    return [parameter for one in _verbs(name).values() or [load_command(name)] for parameter in one.params]
+
+
 def _options(name: str) -> set[str]:
-    return {option for parameter in load_command(name).params for option in parameter.opts if option.startswith("--")}
+    return {option for parameter in _parameters(name) for option in parameter.opts if option.startswith("--")}
 
 
 def test_the_page_is_parsed(promised: dict[str, set[str]]) -> None:
@@ -63,7 +85,19 @@ def test_every_option_is_built_or_pending(name: str, promised: dict[str, set[str
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_help(name: str) -> None:
-    assert [parameter.name for parameter in load_command(name).params if not getattr(parameter, "help", None)] == []
+    assert [parameter.name for parameter in _parameters(name) if not getattr(parameter, "help", None)] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_verb_is_built_or_pending(name: str, promised_verbs: dict[str, set[str]]) -> None:
+    built, pending = set(_verbs(name)), PENDING_VERBS.get(name, set())
+    assert built | pending == promised_verbs.get(name, set())
+    assert built & pending == set(), "built: take it off the list"
+
+
+def test_verbs_are_parsed(promised_verbs: dict[str, set[str]]) -> None:
+    assert promised_verbs["weights"] == {"list", "import", "export-bundle"}
+    assert "score" not in promised_verbs
 
 
 def _listed(repository: Path, heading: str) -> dict[str, str]:

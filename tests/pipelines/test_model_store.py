@@ -11,8 +11,18 @@ from torch import nn
 
 from datasets.errors import WeightsError
 from networks.build import build
+from networks.checkpoints.imported import Input
 from networks.configs import DenseUNetConfig, UNetPlusPlusConfig
-from pipelines.model_store import Card, find_weights, load_weights, read_card, save_weights, untrained
+from pipelines.model_store import (
+    Card,
+    find_weights,
+    list_weights,
+    load_weights,
+    read_card,
+    save_tensors,
+    save_weights,
+    untrained,
+)
 
 CONFIG = DenseUNetConfig(init_features=4, growth_rate=2, block_config=(1, 1), feature_channels=4)
 CARD = Card(name="tiny", task="liver_ct", trained_on="phantoms", held_out={"dice": 0.9}, limits="a test", phantom=True)
@@ -111,6 +121,39 @@ def test_a_damaged_card_is_refused(saved: Path) -> None:
     for text in ("", "{", '{"name": "x"}'):
         saved.with_suffix(".json").write_text(text)
         assert "tiny.json" in _refused(saved).got
+
+
+def test_cards_from_before_imports_are_read(saved: Path) -> None:
+    older = {"name": "x", "task": "liver_ct", "trained_on": "y", "held_out": {"dice": 0.5}, "limits": "z"}
+    saved.with_suffix(".json").write_text(json.dumps(older | {"phantom": True}))
+    card = read_card(saved)
+    assert card is not None
+    assert (card.held_out, card.labels, card.operating_points, card.input) == ({"dice": 0.5}, (), {}, None)
+
+
+def test_cards_tell_what_an_import_knew(saved: Path) -> None:
+    expects = Input("HU", 1, None, -200.0, 250.0, (0.5,), (0.25,))
+    known = {"source": "a.pth", "source_sha256": "0" * 64, "layout": "theirs", "drawn_anew": 3, "notes": ("one", "two")}
+    card = CARD.model_copy(update=known | {"labels": ("a", ""), "operating_points": {"a": 0.25}, "input": expects})
+    save_tensors(build(CONFIG, seed=1).state_dict(), CONFIG, card, saved)
+    assert read_card(saved) == card
+    load_weights(build(CONFIG), CONFIG, saved)
+
+
+def test_a_folder_is_listed_by_name_and_a_missing_one_refused(saved: Path) -> None:
+    saved.with_name("another.safetensors").write_bytes(b"")
+    listed = [one for one in list_weights([saved.parent]) if not one.shipped]
+    assert [one.path.name for one in listed] == ["another.safetensors", "tiny.safetensors"]
+    assert listed[0].error is not None
+    assert (listed[1].card, listed[1].error) == (CARD, None)
+    assert listed[1].sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert listed[1].network == CONFIG.model_dump(mode="json")
+    saved.write_bytes(_changed(saved, metadata={"network": "["}).read_bytes())
+    damaged = next(one for one in list_weights([saved.parent]) if one.path == saved)
+    assert damaged.error is not None
+    assert "the network a file was made for" in damaged.error.expected
+    with pytest.raises(WeightsError, match="a folder of weights"):
+        list(list_weights([saved]))
 
 
 def test_without_a_card_the_file_names_the_model(saved: Path) -> None:
