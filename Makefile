@@ -14,7 +14,8 @@ TEST_PACKAGES := dcmtk dicom3tools
 TEST_PROGRAMS := dcmdump dciodvfy
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
-BENCHMARKS ?= $(sort $(wildcard benchmarks/[a-z]*.py))
+# liver_on_real_scans needs scans of your own: `denselens bench liver_on_real_scans -- --data DIR`.
+BENCHMARKS ?= $(filter-out liver_on_real_scans,$(basename $(notdir $(sort $(wildcard benchmarks/[a-z]*.py)))))
 
 # uv does not read pip's variables; what the environment gives to pip is handed on under uv's names.
 empty :=
@@ -64,6 +65,7 @@ demo: $(STAMP) ## phantom studies, scored with the weights that ship, found besi
 
 demo-weights: $(STAMP) ## train the weights that ship again, from their fixed seed
 	$(BIN)/python -m pipelines.demo_weights
+	$(BIN)/python -m pipelines.coarse_weights
 
 test: $(STAMP) ## linters, types, import rules, budgets and tests, except the slow ones
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -91,8 +93,8 @@ format: $(STAMP) ## write the sources the way the linters want them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## every workload in benchmarks/, beside its peers (BENCHMARKS=file for one)
-	@set -e; for workload in $(BENCHMARKS); do echo "== $$workload"; $(BIN)/python $$workload; done
+bench: $(STAMP) ## every workload in benchmarks/, beside its peers (BENCHMARKS=name for one)
+	$(BIN)/denselens bench $(BENCHMARKS)
 
 clean: ## remove caches and build products; the environment, results and weights stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info

@@ -10,7 +10,7 @@ anything else by trilinear sampling. Both work through the output a few slices a
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -114,7 +114,8 @@ def labels_back(
         shape: Voxels (D, H, W) of the volume's own grid.
         mapping: From own to source index; None spans the same field of view.
         decide: (classes, n, H, W) to labels (n, H, W).
-        probabilities: As in `decide_labels`; outside the source they are those of repeated edges.
+        probabilities: As in `decide_labels`: what channels to keep. Outside the source all of them are 0, so leave the
+            background's out.
 
     Yields:
         Labels on the volume's own grid in slice order; 0 outside the source grid.
@@ -129,7 +130,11 @@ def labels_back(
         low, high = sampler.needs(start, stop)
         logits = sampler.sample(source.slices(low, high), low, start, stop)
         for labels in decide_labels([Slab(start, stop, logits)], decide, probabilities=probabilities):
-            labels.labels.masked_fill_(~sampler.inside(start, stop), 0)
+            outside = ~sampler.inside(start, stop)
+            labels.labels.masked_fill_(outside, 0)
+            if labels.probabilities is not None:
+                # A new tensor: what `probabilities` gave may be a view of the logits.
+                labels = replace(labels, probabilities=labels.probabilities.masked_fill(outside, 0.0))
             yield labels
 
 

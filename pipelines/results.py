@@ -30,6 +30,9 @@ class FlagCode(StrEnum):
     FRAGMENTS_DROPPED = "fragments_dropped"
     AIR_SKIPPED = "air_skipped"
     BATCH_HALVED = "batch_halved"
+    LOCALISED = "localised"
+    NOT_LOCALISED = "not_localised"
+    BOX_REACHED = "box_reached"
 
 
 class FailureCode(StrEnum):
@@ -118,12 +121,18 @@ class Explanation(Document):
 
 
 class ModelId(Document):
-    """Which weights and which code made a result."""
+    """Which weights and which code made a result; `localiser_sha256` where a coarse network chose what was searched."""
 
     name: str
     weights_sha256: str | None
     version: str
     trained_on: str
+    localiser_sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _localiser_where_there_is_one(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialise(self)
+        return {key: value for key, value in content.items() if key != "localiser_sha256" or value is not None}
 
 
 class StudyRecord(Document):

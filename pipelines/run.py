@@ -12,10 +12,9 @@ from torch import nn
 
 from datasets.errors import ConfigError
 from datasets.study import Series, Study, choose_series
-from networks.build import build
-from pipelines.model_store import find_weights, load_weights, read_card, untrained
+from pipelines.loaded_network import load_network
+from pipelines.localise import Localiser, Searched
 from pipelines.results import (
-    FlagCode,
     GridRecord,
     ModelId,
     QualityFlag,
@@ -26,8 +25,6 @@ from pipelines.results import (
 from pipelines.task import Compute, Task
 
 _LOG = logging.getLogger(__name__)
-# Random weights are the same ones every time, so that a run with them can be repeated.
-_UNTRAINED_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class Pipeline:
         model: Which weights these are.
         compute: Where it runs.
         flags: What holds for every result of these weights.
+        localiser: The coarse look that chooses what of a scan is searched; None searches everything.
     """
 
     task: Task
@@ -47,10 +45,11 @@ class Pipeline:
     model: ModelId
     compute: Compute
     flags: tuple[QualityFlag, ...] = field(default=())
+    localiser: Localiser | None = None
 
     @classmethod
     def load(cls, task: Task, device: str = "auto", precision: Literal["auto", "fp32", "bf16"] = "auto") -> "Pipeline":
-        """Build the task's network and load its weights.
+        """Build the task's network, and its coarse one where it has one, and load their weights.
 
         Args:
             task: The task; `weights: null` gives untrained ones, which every result then says.
@@ -62,19 +61,15 @@ class Pipeline:
             ConfigError: The device is not there.
         """
         compute = pick_compute(device, precision)
-        network = build(task.network, seed=_UNTRAINED_SEED)
-        model = untrained()
-        flags: tuple[QualityFlag, ...] = _UNTRAINED_FLAGS
-        if task.weights is not None:
-            path = find_weights(task.weights)
-            model = load_weights(network, task.network, path)
-            card = read_card(path)
-            flags = _PHANTOM_FLAGS if card is not None and card.phantom else ()
-        # Channels last is the layout in which convolutions of both kinds of device are fast.
-        layout = torch.channels_last_3d if task.network.spatial_dims == 3 else torch.channels_last
-        network = network.to(device=compute.device).eval().requires_grad_(False)
-        network = network.to(memory_format=layout)  # type: ignore[call-overload]
-        return cls(task, network, model, compute, flags)
+        loaded = load_network(task.network, task.weights, compute)
+        localisation = task.localisation()
+        if localisation is None:
+            return cls(task, loaded.network, loaded.model, compute, loaded.flags)
+        localiser = Localiser.load(localisation, compute)
+        model = loaded.model.model_copy(update={"localiser_sha256": localiser.loaded.model.weights_sha256})
+        # Once is enough where both networks were trained on the same kind of data.
+        flags = tuple(dict.fromkeys((*loaded.flags, *localiser.loaded.flags)))
+        return cls(task, loaded.network, model, compute, flags, localiser)
 
     def run(self, study: Study) -> Result:
         """Score one study.
@@ -92,12 +87,14 @@ class Pipeline:
         image = loaded.image
         with clock.measure("preprocess"):
             prepared = self.task.preprocess(image)
+            searched = self.localiser.crop(prepared, image) if self.localiser else Searched(prepared)
         with clock.measure("network"), torch.inference_mode():
-            prediction = self.task.infer(self.network, prepared, image, self.compute)
+            prediction = self.task.infer(self.network, searched.image, image, self.compute)
         with clock.measure("postprocess"):
             said = self.task.interpret(prediction, image)
         repairs = (*study.repairs, *((choice,) if choice else ()), *loaded.repairs)
-        quality = (*map(QualityFlag.of_repair, repairs), *self.flags, *prediction.flags, *said.flags)
+        flags = (*self.flags, *searched.flags(said.labels), *prediction.flags, *said.flags)
+        quality = (*map(QualityFlag.of_repair, repairs), *flags)
         return Result(
             study=record_of(study, series),
             task=self.task.name,
@@ -158,19 +155,3 @@ class _Clock:
             yield
         finally:
             self.seconds[step] = round(time.perf_counter() - start, 3)
-
-
-_UNTRAINED_FLAGS = (
-    QualityFlag(
-        code=FlagCode.UNTRAINED_WEIGHTS,
-        severity="error",
-        message="the network has random weights: nothing it says about this study means anything",
-    ),
-)
-_PHANTOM_FLAGS = (
-    QualityFlag(
-        code=FlagCode.PHANTOM_WEIGHTS,
-        severity="warning",
-        message="these weights were trained on computer-made phantoms only and are not meant for patients",
-    ),
-)

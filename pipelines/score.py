@@ -108,7 +108,8 @@ def many(
 
 def run_key(pipeline: Pipeline) -> str:
     """What must be the same for results to stand in one folder: version, task settings and weights."""
-    identity = f"{pipeline.model.version}\n{pipeline.task.digest}\n{pipeline.model.weights_sha256}"
+    model = pipeline.model
+    identity = f"{model.version}\n{pipeline.task.digest}\n{model.weights_sha256}\n{model.localiser_sha256}"
     return hashlib.sha256(identity.encode()).hexdigest()
 
 

@@ -1,25 +1,25 @@
 """What a task is: its settings, which are the keys of its YAML, and the few functions that differ between tasks.
 
 Validating the YAML builds the task. `kind` names the module in `pipelines.tasks` whose `TASK` class the file is
-validated with; it defaults to the file's name.
+validated with; it defaults to the file's name. `extends` names a task whose settings the file starts from.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
 
 from datasets.errors import ConfigError
 from datasets.image import Image
 from datasets.labels import LabelSet
 from networks.configs import NetworkConfig
 from pipelines.results import Finding, QualityFlag, Quantity
+from pipelines.settings_file import merge, read_settings
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,60 @@ class OutputSettings(Settings):
     """What `score` writes beyond the documents every study gets."""
 
     probability: bool = Field(default=False, description="write probability.nii.gz")
+
+
+class LocaliseSettings(Settings):
+    """How the organ is found roughly, on a coarse grid, before the task's network looks closely.
+
+    What matters is that nothing of the organ is lost: a low threshold and a wide margin cost a little time only.
+    """
+
+    network: NetworkConfig = Field(discriminator="name", description="class 0 is the background, all others the organ")
+    weights: str = Field(description="name of shipped weights or path of a file")
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        default=(4.0, 4.0, 4.0), description="of the coarse grid, along left, posterior, superior"
+    )
+    margin_mm: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = Field(
+        default=(20.0, 20.0, 20.0), description="room left around what was found, on either side"
+    )
+    threshold: float = Field(default=0.3, gt=0.0, lt=1.0, description="of 1 - p(background)")
+    min_share: float = Field(
+        default=0.1, gt=0.0, le=1.0, description="of the largest region's volume; smaller ones are no part of the organ"
+    )
+
+    @model_validator(mode="after")
+    def _labels_voxels(self) -> Self:
+        if self.network.name == "densenet" or self.network.out_channels < 2:
+            raise ValueError(
+                "expected a network that tells the organ's voxels from the background's; got "
+                f"{self.network.name} with {self.network.out_channels} classes; set localise.network"
+            )
+        slice_context(self.network)
+        return self
+
+
+def slice_context(network: NetworkConfig) -> int:
+    """How many neighbours on either side a network is given with a slice; none in 3D, where it sees them anyway.
+
+    Raises:
+        ValueError: The number of channels cannot be that of slices of a scan.
+    """
+    if network.in_channels % 2 == 0 or (network.spatial_dims == 3 and network.in_channels > 1):
+        raise ValueError(f"expected in_channels to be odd in 2D and 1 in 3D; got {network.in_channels}; correct it")
+    return (network.in_channels - 1) // 2
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """A coarse look at an image, of which only the part that it points at is looked at closely.
+
+    Attributes:
+        settings: Network, weights, grid and margin.
+        prepare: Puts an image on the coarse grid and scale, as `Task.preprocess` does on the fine ones.
+    """
+
+    settings: LocaliseSettings
+    prepare: Callable[[Image], Image]
 
 
 @dataclass(frozen=True)
@@ -109,6 +163,10 @@ class Task(Settings, ABC):
         """Sha256 of the settings: two tasks with the same digest do the same."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
+    def localisation(self) -> Localisation | None:
+        """The coarse look that comes first; None where the whole image is searched."""
+        return None
+
     @abstractmethod
     def preprocess(self, image: Image) -> Image:
         """Put an image on the grid and scale the network was trained on; the same for training and every door."""
@@ -137,13 +195,9 @@ def load_task(name_or_path: str, overrides: Sequence[str] = ()) -> Task:
     Raises:
         ConfigError: There is no such file, it is no YAML mapping, names an unknown kind, or a key or value is wrong.
     """
-    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else CONFIG_FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
-        known = ", ".join(list_tasks())
-        raise ConfigError(f"one of the tasks {known}, or a YAML file", repr(name_or_path), "check the name")
-    settings = _read_yaml(path)
+    path, settings = _find(name_or_path), read_task_settings(name_or_path)
     for override in overrides:
-        _merge(settings, override)
+        merge(settings, override)
     kind = str(settings.setdefault("kind", path.stem))
     settings.setdefault("name", path.stem)
     try:
@@ -158,6 +212,23 @@ def load_task(name_or_path: str, overrides: Sequence[str] = ()) -> Task:
         ) from error
 
 
+def read_task_settings(name_or_path: str) -> dict[str, Any]:
+    """The keys of a task's YAML and of what it extends, as they are written: nothing is built or checked.
+
+    Raises:
+        ConfigError: There is no such file, or it is no YAML mapping.
+    """
+    return read_settings(_find(name_or_path), _find)
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else CONFIG_FOLDER / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = ", ".join(list_tasks())
+        raise ConfigError(f"one of the tasks {known}, or a YAML file", repr(name_or_path), "check the name")
+    return path
+
+
 def _where(location: Sequence[int | str], settings: Any, *, missing: bool) -> str:
     """The key at fault as the YAML spells it: pydantic puts the tag of a union (`dense_unet`) between the keys."""
     kept = []
@@ -170,32 +241,6 @@ def _where(location: Sequence[int | str], settings: Any, *, missing: bool) -> st
             continue
         kept.append(str(part))
     return ".".join(kept)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError("a readable YAML file", f"{path}: {error}".replace("\n", " "), "correct the file") from error
-    if not isinstance(content, dict):
-        raise ConfigError("a YAML mapping of settings", f"{type(content).__name__} in {path}", "correct the file")
-    return content
-
-
-def _merge(settings: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError("--set key=value", repr(override), "write for example --set output.probability=true")
-    *parents, last = key.split(".")
-    place = settings
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"{parent} in {key} to hold further keys", repr(place), "check the key against the YAML")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"a YAML value for {key}", text, "quote the value") from error
 
 
 def _task_class(kind: str) -> type[Task]:

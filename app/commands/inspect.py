@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.text import Text
@@ -17,7 +16,7 @@ from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.io.discover import Inventory, open_inputs
 from datasets.study import Series, Study, choose_series
-from pipelines.task import CONFIG_FOLDER, list_tasks
+from pipelines.task import list_tasks, read_task_settings
 
 SCHEMA = 1
 _OK, _NOTHING_USABLE = 0, 2
@@ -75,7 +74,7 @@ def wanted_by_tasks() -> tuple[Wanted, ...]:
     """What each task in `configs/` scores, read from its YAML alone: building the tasks would import torch."""
     wanted = []
     for name in list_tasks():
-        settings = yaml.safe_load((CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        settings = read_task_settings(name)
         wanted.append(Wanted(name, tuple(settings.get("modalities", ())), int(settings.get("min_images", 1))))
     return tuple(wanted)
 

@@ -30,8 +30,9 @@ from pipelines.regions import Mask, components_by_size, fill_holes, largest_comp
 from pipelines.resample import grid_mapping, labels_back, resample
 from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity
 from pipelines.slabs import LabelSlab, Slab, decide_labels
-from pipelines.sliding_window import LogitStream, StreamOptions, air_below
-from pipelines.task import Compute, Interpretation, Network, Prediction, Settings, Task
+from pipelines.slice_stream import logit_stream
+from pipelines.sliding_window import StreamOptions, air_below
+from pipelines.task import Compute, Interpretation, Localisation, LocaliseSettings, Network, Prediction, Settings, Task
 from pipelines.tensors import as_tensor, image_of
 from pipelines.windows import WindowSettings
 
@@ -80,6 +81,7 @@ class LiverCt(Task):
     tumor_threshold: Probability = Field(default=0.5, description="of p(tumour); the authors' code uses 0.9")
     min_tumor_ml: float = Field(default=0.03, ge=0.0, description="smaller regions are not called tumours")
     trained_on: TrainingRange = TrainingRange()
+    localise: LocaliseSettings | None = Field(default=None, description="a coarse look first; null: search everything")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -94,9 +96,21 @@ class LiverCt(Task):
         # A slice comes between as many neighbours on either side; a 3D network sees them anyway.
         if network.in_channels % 2 == 0 or (network.spatial_dims == 3 and network.in_channels > 1):
             raise ValueError(f"expected in_channels to be odd in 2D and 1 in 3D; got {network.in_channels}; correct it")
+        depth, *in_plane = self.windows.size
+        if network.name == "h_dense_unet" and (any(in_plane) or (depth or 0) % network.depth_divisor):
+            raise ValueError(
+                f"expected windows.size [depth, null, null], the depth a multiple of {network.depth_divisor}, since "
+                f"h_dense_unet takes whole slices; got {list(self.windows.size)}; [8, null, null] is its authors'"
+            )
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"expected window_hu to rise; got {self.window_hu}; swap its ends")
         return self
+
+    def localisation(self) -> Localisation | None:
+        """The coarse look, prepared as the close one but for the spacing."""
+        if self.localise is None:
+            return None
+        return Localisation(self.localise, self.model_copy(update={"spacing_mm": self.localise.spacing_mm}).preprocess)
 
     def preprocess(self, image: Image) -> Image:
         """Reorient to LPS, resample where the settings ask for it, clip to the HU window and subtract the mean.
@@ -133,7 +147,7 @@ class LiverCt(Task):
         """
         canonical = reorient(image, CANONICAL).grid
         threshold = self.window_hu[0] - self.mean_hu + 1.0
-        stream = LogitStream(
+        stream = logit_stream(
             as_tensor(prepared),
             network,
             self._window_settings(),

@@ -175,6 +175,7 @@ def test_labels_come_back_as_if_logits_had_been_resampled_whole(name: str, depth
     assert not labels[~inside].any()
     kept = torch.cat([slab.probabilities for slab in slabs if slab.probabilities is not None], dim=1)
     assert (kept - channels.softmax(0)).abs()[:, inside].max() < 1e-4
+    assert not kept[:, ~inside].any()
 
 
 def test_labels_come_back_while_the_network_is_still_at_work() -> None:

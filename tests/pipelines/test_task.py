@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from datasets.errors import ConfigError
+from networks.configs import UNetConfig
 from pipelines.task import CONFIG_FOLDER, list_tasks, load_task
 
 SMALL = """
@@ -158,3 +159,35 @@ def test_the_digest_is_that_of_the_settings() -> None:
 def test_tasks_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_task("liver_ct").tumor_threshold = 0.9
+
+
+def test_a_task_starts_from_another(tmp_path: Path) -> None:
+    base, released = load_task("liver_ct_h_dense_unet"), load_task("liver_ct_h_dense_unet_released")
+    assert released.name == "liver_ct_h_dense_unet_released"
+    assert (base.network.context, released.network.context) == ("probabilities", "logits")
+    assert base.network.slice_network.skips
+    assert not released.network.slice_network.skips
+    assert released.localise == base.localise
+    assert released.tumor_threshold == base.tumor_threshold == 0.9
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: liver_ct_h_dense_unet\ntumor_threshold: 0.4\nwindows: {overlap: 0.25}\n")
+    task = load_task(str(mine), ["windows.batch=2"])
+    assert (task.tumor_threshold, task.windows.overlap, task.windows.batch) == (0.4, 0.25, 2)
+    assert task.windows.size == base.windows.size
+    # Another network replaces the block: nothing of the old one is left in it.
+    mine.write_text("extends: liver_ct\nnetwork: {name: unet, in_channels: 3, out_channels: 3}\nweights: null\n")
+    assert load_task(str(mine)).network == UNetConfig(in_channels=3, out_channels=3)
+
+
+def test_what_a_task_extends_must_end_somewhere(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"extends: {second}\nkind: liver_ct\n")
+    second.write_text(f"extends: {first}\n")
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_task(str(first))
+    first.write_text(f"extends: {first}\n")
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_task(str(first))
+    first.write_text("extends: nothing_of_that_name\n")
+    with pytest.raises(ConfigError, match="nothing_of_that_name"):
+        load_task(str(first))

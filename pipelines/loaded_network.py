@@ -1,0 +1,77 @@
+"""A network with its weights, ready to run, and what holds for everything it says."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from networks.build import build
+from networks.configs import NetworkConfig
+from pipelines.model_store import find_weights, load_weights, read_card, untrained
+from pipelines.results import FlagCode, ModelId, QualityFlag
+from pipelines.task import Compute
+
+# Random weights are the same ones every time, so that a run with them can be repeated.
+_UNTRAINED_SEED = 0
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network that can be asked.
+
+    Attributes:
+        network: In eval mode, on the device, its parameters frozen.
+        model: Which weights these are.
+        flags: What holds for every result of these weights.
+    """
+
+    network: nn.Module
+    model: ModelId
+    flags: tuple[QualityFlag, ...]
+
+
+def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -> LoadedNetwork:
+    """Build a network and load its weights.
+
+    Args:
+        config: What to build.
+        weights: Name of shipped weights or path of a file; None gives untrained ones, which the flags then say.
+        compute: Where it is to run.
+
+    Raises:
+        WeightsError: The weights are not there or do not fit the network.
+    """
+    network = build(config, seed=_UNTRAINED_SEED)
+    model = untrained()
+    flags: tuple[QualityFlag, ...] = _UNTRAINED_FLAGS
+    if weights is not None:
+        path = find_weights(weights)
+        model = load_weights(network, config, path)
+        card = read_card(path)
+        flags = _PHANTOM_FLAGS if card is not None and card.phantom else ()
+        if card is not None and card.drawn_anew:
+            flags = (*flags, *_UNTRAINED_FLAGS)
+    network = network.to(device=compute.device).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        # Channels last is the layout in which convolutions of both kinds of device are fast. A network may hold
+        # convolutions of slices and of volumes side by side, which Module.to refuses.
+        if parameter.ndim in _CHANNELS_LAST:
+            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])
+    return LoadedNetwork(network, model, flags)
+
+
+_UNTRAINED_FLAGS = (
+    QualityFlag(
+        code=FlagCode.UNTRAINED_WEIGHTS,
+        severity="error",
+        message="the network has random weights, wholly or in part: nothing it says about this study means anything",
+    ),
+)
+_PHANTOM_FLAGS = (
+    QualityFlag(
+        code=FlagCode.PHANTOM_WEIGHTS,
+        severity="warning",
+        message="these weights were trained on computer-made phantoms only and are not meant for patients",
+    ),
+)
