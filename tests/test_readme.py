@@ -5,10 +5,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.cli import main
 from app.commands import demo
 from datasets.phantoms import default_grid
+from networks.build import build
+from networks.configs import DenseNetConfig
 from tests.app.small_scans import dicom, nifti
 
 ORDER = ("# DenseLens", "![", "make demo", "make test", "clinician", "researcher", "operator", "explain")
@@ -63,6 +66,8 @@ def test_every_command_works_as_typed_one_after_the_other(
     places = {"path/to/study": dicom, "path/to/scan.nii.gz": nifti}
     for place, write in places.items():
         write(tmp_path / place)
+    published = tmp_path / "path" / "to" / "densenet121.pth"
+    torch.save(build(DenseNetConfig(out_channels=1000)).state_dict(), published)
     for name in ("first", "second"):
         dicom(tmp_path / "path" / "to" / "studies" / name, name)
     ends = {}
@@ -70,8 +75,9 @@ def test_every_command_works_as_typed_one_after_the_other(
         if words[0] == "denselens" and len(words) > 2:
             ends[shlex.join(words)] = main(words[1:])
             assert capsys.readouterr().err == ""
-    assert {command.split()[1] for command in ends} == {"demo", "inspect", "score"}
+    assert {command.split()[1] for command in ends} == {"demo", "inspect", "score", "weights"}
     assert set(ends.values()) == {0}, ends
     assert (tmp_path / "demo-out" / "contact_sheet.png").is_file()
     assert len((tmp_path / "results" / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2
+    assert (tmp_path / "weights" / "densenet121.safetensors").is_file()
     assert len(list((tmp_path / "explained").glob("*/probability.nii.gz"))) == 1
