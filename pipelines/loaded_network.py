@@ -7,13 +7,13 @@ from torch import nn
 
 from networks.build import build
 from networks.configs import NetworkConfig
+from networks.inference import for_inference
 from pipelines.model_store import find_weights, load_weights, read_card, untrained
 from pipelines.results import FlagCode, ModelId, QualityFlag
 from pipelines.task import Compute
 
 # Random weights are the same ones every time, so that a run with them can be repeated.
 _UNTRAINED_SEED = 0
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LoadedNetwork:
     """A network that can be asked.
 
     Attributes:
-        network: In eval mode, on the device, its parameters frozen.
+        network: Rewritten for inference, on the device: it answers, and explains nothing.
         model: Which weights these are.
         flags: What holds for every result of these weights.
     """
@@ -52,13 +52,8 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
         flags = _PHANTOM_FLAGS if card is not None and card.phantom else ()
         if card is not None and card.drawn_anew:
             flags = (*flags, *_UNTRAINED_FLAGS)
-    network = network.to(device=compute.device).eval().requires_grad_(False)
-    for parameter in network.parameters():
-        # Channels last is the layout in which convolutions of both kinds of device are fast. A network may hold
-        # convolutions of slices and of volumes side by side, which Module.to refuses.
-        if parameter.ndim in _CHANNELS_LAST:
-            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])
-    return LoadedNetwork(network, model, flags)
+    dtype = torch.bfloat16 if compute.precision == "bf16" else None
+    return LoadedNetwork(for_inference(network.to(device=compute.device), dtype), model, flags)
 
 
 _UNTRAINED_FLAGS = (

@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from datasets.errors import WeightsError
-from datasets.io.atomic import atomic_path, write_text
+from datasets.io.atomic import write_bytes, write_text
+from networks.build import build
 from networks.checkpoints.imported import Input
 from networks.configs import DenseWidths, NetworkConfig
 from pipelines.results import ModelId
@@ -112,10 +113,14 @@ def save_tensors(state: Mapping[str, Tensor], config: NetworkConfig, card: Card,
         config: The network's configuration, written into the file.
         card: Written beside it, as `.json`, with what differs from its defaults.
         path: A name that ends in `.safetensors`.
+
+    Raises:
+        WeightsError: The tensors are not those of the network: a copy rewritten for inference has others.
     """
+    _check_tensors(dict(state), build(config, device="meta").state_dict(), path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"network": _canonical(config.model_dump(mode="json"))})
+    # Written by the library itself the file would be for its owner alone, unlike everything else that is written.
+    write_bytes(path, save(tensors, metadata={"network": _canonical(config.model_dump(mode="json"))}))
     write_text(path.with_suffix(".json"), card.model_dump_json(indent=2, exclude_defaults=True) + "\n")
 
 

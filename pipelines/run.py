@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import nn
@@ -22,7 +21,7 @@ from pipelines.results import (
     StudyRecord,
     digest_of_labels,
 )
-from pipelines.task import Compute, Task
+from pipelines.task import Compute, Precision, Task
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,19 +47,19 @@ class Pipeline:
     localiser: Localiser | None = None
 
     @classmethod
-    def load(cls, task: Task, device: str = "auto", precision: Literal["auto", "fp32", "bf16"] = "auto") -> "Pipeline":
+    def load(cls, task: Task, device: str = "auto", precision: Precision | None = None) -> "Pipeline":
         """Build the task's network, and its coarse one where it has one, and load their weights.
 
         Args:
             task: The task; `weights: null` gives untrained ones, which every result then says.
             device: "auto", "cpu", "cuda" or "cuda:N".
-            precision: "auto" is bf16 on a GPU that has it and fp32 elsewhere.
+            precision: None takes the task's.
 
         Raises:
             WeightsError: The weights do not fit the network.
             ConfigError: The device is not there.
         """
-        compute = pick_compute(device, precision)
+        compute = pick_compute(device, precision or task.precision)
         loaded = load_network(task.network, task.weights, compute)
         localisation = task.localisation()
         if localisation is None:
@@ -123,7 +122,7 @@ def record_of(study: Study, series: Series | None = None) -> StudyRecord:
     )
 
 
-def pick_compute(device: str, precision: Literal["auto", "fp32", "bf16"] = "auto") -> Compute:
+def pick_compute(device: str, precision: Precision = "auto") -> Compute:
     """Resolve "auto" and check that a device that is asked for exists.
 
     Raises:

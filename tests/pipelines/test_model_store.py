@@ -13,6 +13,7 @@ from datasets.errors import WeightsError
 from networks.build import build
 from networks.checkpoints.imported import Input
 from networks.configs import DenseUNetConfig, UNetPlusPlusConfig
+from networks.inference import for_inference
 from pipelines.model_store import (
     Card,
     find_weights,
@@ -94,6 +95,13 @@ def test_a_setting_younger_than_the_file_had_its_default(saved: Path) -> None:
     older = _changed(saved, metadata={"network": json.dumps(told)})
     load_weights(build(CONFIG), CONFIG, older)
     assert "skips=True" in _refused(older, CONFIG.model_copy(update={"skips": False})).expected
+
+
+def test_a_copy_rewritten_for_inference_is_not_saved_as_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "rewritten.safetensors"
+    with pytest.raises(WeightsError, match="exactly the tensors of the network"):
+        save_weights(for_inference(build(CONFIG)), CONFIG, CARD, path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_left_over_and_reshaped_tensors_are_refused(saved: Path) -> None:

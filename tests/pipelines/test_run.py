@@ -10,6 +10,7 @@ import torch
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import ConfigError, InputRefused, WeightsError
 from datasets.study import Series, Study
+from networks.build import build
 from pipelines.model_store import Card, save_weights
 from pipelines.run import Pipeline, pick_compute, record_of
 from pipelines.task import Compute, load_task
@@ -31,7 +32,7 @@ def trained(tmp_path: Path) -> str:
     path = tmp_path / "small.safetensors"
     task = _small()
     card = Card(name="small", task="liver_ct", trained_on="phantoms", limits="a test", phantom=True)
-    save_weights(Pipeline.load(task, "cpu").network, task.network, card, path)
+    save_weights(build(task.network), task.network, card, path)
     return str(path)
 
 
