@@ -158,7 +158,9 @@ class HDenseUNet(nn.Module):
             (N, 1 + classes + features, H, W): the CT, its class maps as the 3D network sees them, the 2D features.
         """
         features, logits = self.slice_network.features_and_logits(slices)
-        return torch.cat([slices[:, 1:2], self._context(logits), features], dim=1)
+        # In the type of the features: a network that computes in bfloat16 must not be widened by its inputs.
+        seen = [part.to(features.dtype) for part in (slices[:, 1:2], self._context(logits))]
+        return torch.cat([*seen, features], dim=1)
 
     def fuse(self, seen: Tensor, features: Tensor) -> Tensor:
         """The second half: the 3D network and the fusion.
