@@ -15,6 +15,7 @@ from networks.configs import (
     DenseUNetConfig,
     HDenseUNetConfig,
     NetworkConfig,
+    UNetConfig,
     UNetPlusPlusConfig,
 )
 from networks.h_dense_unet import adjacent_slices
@@ -24,6 +25,7 @@ DENSE = {"block_config": (2, 2, 2, 2), "growth_rate": 8, "init_features": 16, "n
 DENSE_2D = DenseUNetConfig(**DENSE, feature_channels=16, dropout=0.0)
 DENSE_3D = DenseUNet3DConfig(**DENSE, feature_channels=16)
 UNET = {"features": (8, 16, 32), "out_channels": 3, "normalisation": "batch", "deep_supervision": True}
+BASELINE = {"features": (8, 16, 32), "out_channels": 3, "normalisation": "batch"}
 # Two patients: one with a large tumour in the middle, one with a tumour elsewhere and the liver lower down.
 PATIENTS = (
     (BODY, LIVER, OVAL, BALL),
@@ -95,6 +97,16 @@ def slices_of(cases: tuple[Tensor, Tensor], channels: int) -> tuple[Tensor, Tens
         pytest.param(
             UNetPlusPlusConfig(**UNET | {"normalisation": "none", "dropout": 0.1}), 200, id="unet_plus_plus plain"
         ),
+        pytest.param(
+            UNetPlusPlusConfig(
+                features=(8, 8, 16, 16),
+                out_channels=3,
+                encoder={"block_config": (2, 2, 2), "growth_rate": 8, "init_features": 16},
+            ),
+            80,
+            id="unet_plus_plus with a dense encoder",
+        ),
+        pytest.param(UNetConfig(**BASELINE), 100, id="unet"),
     ],
 )
 def test_2d_networks(config: NetworkConfig, steps: int, cases: tuple[Tensor, Tensor]) -> None:
@@ -110,6 +122,7 @@ def test_2d_networks(config: NetworkConfig, steps: int, cases: tuple[Tensor, Ten
         pytest.param(DENSE_3D, 150, id="dense_unet_3d"),
         pytest.param(DENSE_3D.model_copy(update={"skips": False}), 200, id="dense_unet_3d without skips"),
         pytest.param(UNetPlusPlusConfig(**UNET, spatial_dims=3), 70, id="unet_plus_plus 3d"),
+        pytest.param(UNetConfig(**BASELINE, spatial_dims=3, units="doubling"), 70, id="unet 3d"),
     ],
 )
 def test_3d_networks(config: NetworkConfig, steps: int, cases: tuple[Tensor, Tensor]) -> None:
