@@ -67,8 +67,10 @@ class Pipeline:
         localiser = Localiser.load(localisation, compute)
         model = loaded.model.model_copy(update={"localiser_sha256": localiser.loaded.model.weights_sha256})
         # Once is enough where both networks were trained on the same kind of data.
-        flags = tuple(dict.fromkeys((*loaded.flags, *localiser.loaded.flags)))
-        return cls(task, loaded.network, model, compute, flags, localiser)
+        said = {flag.code for flag in loaded.flags}
+        coarse = [flag for flag in localiser.loaded.flags if flag.code not in said]
+        told = [flag.model_copy(update={"message": f"of the coarse look: {flag.message}"}) for flag in coarse]
+        return cls(task, loaded.network, model, compute, (*loaded.flags, *told), localiser)
 
     def run(self, study: Study) -> Result:
         """Score one study.

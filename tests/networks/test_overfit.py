@@ -122,7 +122,7 @@ def test_2d_networks(config: NetworkConfig, steps: int, cases: tuple[Tensor, Ten
         pytest.param(DENSE_3D, 150, id="dense_unet_3d"),
         pytest.param(DENSE_3D.model_copy(update={"skips": False}), 200, id="dense_unet_3d without skips"),
         pytest.param(UNetPlusPlusConfig(**UNET, spatial_dims=3), 70, id="unet_plus_plus 3d"),
-        pytest.param(UNetConfig(**BASELINE, spatial_dims=3, units="doubling"), 70, id="unet 3d"),
+        pytest.param(UNetConfig(**BASELINE, spatial_dims=3, units="doubling"), 140, id="unet 3d"),
     ],
 )
 def test_3d_networks(config: NetworkConfig, steps: int, cases: tuple[Tensor, Tensor]) -> None:

@@ -56,6 +56,21 @@ def test_result_says_that_the_weights_are_random() -> None:
     assert FlagCode.UNTRAINED_WEIGHTS in {flag.code for flag in result.quality}
 
 
+def test_flags_tell_whose_weights_they_are_about() -> None:
+    flags = {flag.code: flag.message for flag in Pipeline.load(load_task(TASK, NARROW), "cpu").flags}
+    assert flags[FlagCode.UNTRAINED_WEIGHTS].startswith("the network has random weights")
+    assert flags[FlagCode.PHANTOM_WEIGHTS].startswith("of the coarse look: these weights")
+    # With a task's own phantom weights there is nothing to add.
+    (flag,) = Pipeline.load(load_task("liver_ct", [f"localise={_coarse()}"]), "cpu").flags
+    assert flag.message.startswith("these weights")
+
+
+def _coarse() -> str:
+    localise = load_task(TASK).localise
+    assert localise is not None
+    return localise.model_dump_json()
+
+
 def test_narrow_settings_are_narrow() -> None:
     task = load_task(TASK, NARROW)
     assert task.network.volume_network.growth_rate == 4
