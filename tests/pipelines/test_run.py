@@ -9,9 +9,11 @@ import torch
 
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import ConfigError, InputRefused, WeightsError
+from datasets.phantoms import default_grid
 from datasets.study import Series, Study
 from networks.build import build
 from pipelines.model_store import Card, save_weights
+from pipelines.phantom_check import phantom_study
 from pipelines.run import Pipeline, pick_compute, record_of
 from pipelines.task import Compute, load_task
 from tests.pipelines.liver_scene import OWN_GRID, Reading, Said, field_of_view, pipeline, refused_study, scan, study
@@ -160,3 +162,16 @@ def test_a_study_without_a_series_has_a_record() -> None:
 def test_studies_travel_to_other_processes() -> None:
     copied = pickle.loads(pickle.dumps(study(Reading(IMAGE))))  # noqa: S301 (our own bytes)
     assert pipeline(OWN_GRID).run(copied).study.uid == "1.2.3"
+
+
+def test_bf16_says_what_fp32_says() -> None:
+    found = phantom_study(30_010, default_grid((1.5, 1.5, 6.0)))
+    exact, rough = (
+        Pipeline.load(load_task("liver_ct", [f"precision={kind}"]), "cpu").run(found).labels
+        for kind in ("fp32", "bf16")
+    )
+    assert exact is not None
+    assert rough is not None
+    assert (exact.array > 0).sum() > 1000
+    assert (exact.array == rough.array).mean() >= 0.999
+    assert (exact.array == rough.array)[(exact.array > 0) | (rough.array > 0)].mean() >= 0.995
