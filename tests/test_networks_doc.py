@@ -55,6 +55,7 @@ CONFIGS: dict[str, NetworkConfig] = {
 @pytest.fixture(scope="module")
 def rows() -> dict[str, list[str]]:
     text = (Path(__file__).resolve().parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    text, _, _ = text.partition("\n## ")
     cells = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in text.splitlines() if line[:1] == "|"]
     return {row[0]: row for row in cells[2:]}
 

@@ -18,7 +18,7 @@ from tests.app.small_scans import dicom, nifti
 from tests.pipelines.liver_scene import OWN_GRID, field_of_view
 
 DENSELENS = str(Path(sys.executable).parent / "denselens")
-STUDIES = 8
+STUDIES = 16
 
 
 def _command(source: Path, out: Path, *options: str) -> list[str]:
@@ -27,7 +27,7 @@ def _command(source: Path, out: Path, *options: str) -> list[str]:
 
 @pytest.fixture
 def many_scans(tmp_path: Path) -> Path:
-    """Studies that take about a second each."""
+    """Studies that take a good part of a second each."""
     grid = field_of_view((2.0, 2.0, 4.0))
     for number in range(STUDIES):
         if number % 2:
