@@ -128,7 +128,7 @@ class HDenseUNet(nn.Module):
         check_input(adjacent, 3, 3)
         padded = self._padded(adjacent)  # (N, 3, D', H', W')
         features, logits = self._slices(padded)
-        fused = self.fuse(torch.cat([padded[:, 1:2], self._context(logits)], dim=1), features)
+        fused = self.fuse(self._seen(padded, logits), features)  # (N, classes, D', H', W')
         return crop_to_size(fused, adjacent.shape[2:])
 
     def head_logits(self, x: Tensor) -> HybridLogits:
@@ -143,8 +143,7 @@ class HDenseUNet(nn.Module):
         check_input(x, 3, 1)
         padded = adjacent_slices(self._padded(x))  # (N, 3, D', H', W')
         features, slices = self._slices(padded)
-        seen = torch.cat([padded[:, 1:2], self._context(slices)], dim=1)  # (N, 1 + classes, D', H', W')
-        own, volume = self.volume_network.features_and_logits(seen)
+        own, volume = self.volume_network.features_and_logits(self._seen(padded, slices))
         fused = self.fusion(own, features)  # (N, classes, D', H', W')
         return HybridLogits(*(crop_to_size(logits, x.shape[2:]) for logits in (fused, slices, volume)))
 
@@ -159,8 +158,7 @@ class HDenseUNet(nn.Module):
         """
         features, logits = self.slice_network.features_and_logits(slices)
         # In the type of the features: a network that computes in bfloat16 must not be widened by its inputs.
-        seen = [part.to(features.dtype) for part in (slices[:, 1:2], self._context(logits))]
-        return torch.cat([*seen, features], dim=1)
+        return torch.cat([self._seen(slices, logits).to(features.dtype), features], dim=1)
 
     def fuse(self, seen: Tensor, features: Tensor) -> Tensor:
         """The second half: the 3D network and the fusion.
@@ -203,10 +201,10 @@ class HDenseUNet(nn.Module):
         restacked = (maps.reshape(batch, depth, *maps.shape[1:]).transpose(1, 2) for maps in (features, logits))
         return next(restacked), next(restacked)
 
-    def _context(self, logits: Tensor) -> Tensor:
-        """Class maps as the 3D network sees them, from logits of the same shape (N, classes, ...)."""
+    def _seen(self, adjacent: Tensor, logits: Tensor) -> Tensor:
+        """What the 3D network sees: slices (N, 3, ...) and their logits (N, classes, ...) to (N, 1 + classes, ...)."""
         maps = torch.softmax(logits, dim=1) if self.config.context == "probabilities" else logits
-        return maps * self.config.context_scale
+        return torch.cat([adjacent[:, 1:2], maps * self.config.context_scale], dim=1)
 
 
 def adjacent_slices(x: Tensor) -> Tensor:

@@ -58,12 +58,10 @@ def hybrid_stream(
         ConfigError: Windows that are not whole slices, or of a depth the network does not halve.
     """
     options = options or StreamOptions()
-    multiple = network.config.depth_divisor
     depth = settings.size[0]
-    whole = len(settings.size) == 3 and settings.size[1:] == (None, None)
-    if not whole or (depth is not None and depth % multiple):
+    if not network.config.takes_windows(settings.size):
         raise ConfigError(
-            f"windows.size of (depth, null, null) with a depth that is a multiple of {multiple}",
+            f"windows.size of (depth, null, null) with a depth that is a multiple of {network.config.depth_divisor}",
             f"{settings.size}",
             "H-DenseUNet takes whole slices; 8 slices are what its authors use",
         )

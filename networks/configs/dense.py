@@ -270,3 +270,10 @@ class HDenseUNetConfig(Config):
     def depth_divisor(self) -> int:
         """What D is padded to a multiple of, inside."""
         return self.volume_network.depth_divisor
+
+    def takes_windows(self, size: tuple[int | None, ...]) -> bool:
+        """Whether a volume can be cut into windows of a size (D, H, W), None for the whole extent.
+
+        The 2D network is asked about whole slices, and nothing but the end of a volume may be padded.
+        """
+        return len(size) == 3 and size[1:] == (None, None) and (size[0] or 0) % self.depth_divisor == 0

@@ -32,7 +32,17 @@ from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity
 from pipelines.slabs import LabelSlab, Slab, decide_labels
 from pipelines.slice_stream import logit_stream
 from pipelines.sliding_window import StreamOptions, air_below
-from pipelines.task import Compute, Interpretation, Localisation, LocaliseSettings, Network, Prediction, Settings, Task
+from pipelines.task import (
+    Compute,
+    Interpretation,
+    Localisation,
+    LocaliseSettings,
+    Network,
+    Prediction,
+    Settings,
+    Task,
+    slice_context,
+)
 from pipelines.tensors import as_tensor, image_of
 from pipelines.windows import WindowSettings
 
@@ -93,15 +103,10 @@ class LiverCt(Task):
             raise ValueError(f"expected {self.label_set.classes} classes, background included; got {got}; correct it")
         if axes != network.spatial_dims:
             raise ValueError(f"expected {network.spatial_dims} numbers, the network's axes; got windows.size of {axes}")
-        # A slice comes between as many neighbours on either side; a 3D network sees them anyway.
-        if network.in_channels % 2 == 0 or (network.spatial_dims == 3 and network.in_channels > 1):
-            raise ValueError(f"expected in_channels to be odd in 2D and 1 in 3D; got {network.in_channels}; correct it")
-        depth, *in_plane = self.windows.size
-        if network.name == "h_dense_unet" and (any(in_plane) or (depth or 0) % network.depth_divisor):
-            raise ValueError(
-                f"expected windows.size [depth, null, null], the depth a multiple of {network.depth_divisor}, since "
-                f"h_dense_unet takes whole slices; got {list(self.windows.size)}; [8, null, null] is its authors'"
-            )
+        slice_context(network)
+        if network.name == "h_dense_unet" and not network.takes_windows(self.windows.size):
+            wanted = f"windows.size [depth, null, null], the depth a multiple of {network.depth_divisor}"
+            raise ValueError(f"expected {wanted}; got {list(self.windows.size)}; [8, null, null] is the authors'")
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"expected window_hu to rise; got {self.window_hu}; swap its ends")
         return self
@@ -210,13 +215,12 @@ class LiverCt(Task):
         return Interpretation(reorient(on_input, image.grid.orientation), findings, quantities, flags)
 
     def _window_settings(self) -> WindowSettings:
-        flat = self.network.spatial_dims == 2
         return WindowSettings(
             size=self.windows.size,
             overlap=self.windows.overlap,
             batch=self.windows.batch,
             padding_value=self.window_hu[0] - self.mean_hu,
-            context=(self.network.in_channels - 1) // 2 if flat else 0,
+            context=slice_context(self.network),
         )
 
     def _decide(self, probabilities: Tensor) -> Tensor:

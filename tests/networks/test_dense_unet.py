@@ -1,13 +1,11 @@
-from itertools import count
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from networks.build import build
 from networks.configs import DenseNetConfig, DenseUNetConfig
 from tests.networks.conftest import NetworkBattery, noise, settled
+from tests.networks.dense_transcription import transcription
 
 SMALL = {"block_config": (2, 3, 2, 2), "growth_rate": 4, "init_features": 8, "feature_channels": 8}
 
@@ -40,48 +38,6 @@ class TestScseBySum(NetworkBattery):
 class TestScseByMax(NetworkBattery):
     config = DenseUNetConfig(**SMALL, in_channels=1, out_channels=2, scse="max")
     odd_size, size_by_hand = (31, 64), (32, 64)
-
-
-def normalised(state: dict[str, Tensor], name: str, x: Tensor, eps: float) -> Tensor:
-    mean, variance, weight, bias = (
-        state[f"{name}.{part}"].view(1, -1, 1, 1) for part in ("running_mean", "running_var", "weight", "bias")
-    )
-    return ((x - mean) / (variance + eps).sqrt() * weight + bias).clamp(min=0)
-
-
-def transcription(
-    state: dict[str, Tensor], layers: tuple[int, ...], x: Tensor, *, skips: bool
-) -> tuple[Tensor, Tensor]:
-    """The layer table of the paper and its code, line by line, on the weights alone: feature map and logits."""
-    x = functional.conv2d(x, state["encoder.conv0.weight"], stride=2, padding=3)
-    x = normalised(state, "encoder.norm0", x, 1.1e-5)
-    taps = [x]
-    x = functional.max_pool2d(x, 3, 2, 1)
-    for block, depth in enumerate(layers, start=1):
-        for layer in range(1, depth + 1):
-            name = f"encoder.denseblock{block}.denselayer{layer}"
-            new = functional.conv2d(normalised(state, f"{name}.norm1", x, 1.1e-5), state[f"{name}.conv1.weight"])
-            new = normalised(state, f"{name}.norm2", new, 1.1e-5)
-            x = torch.cat([x, functional.conv2d(new, state[f"{name}.conv2.weight"], padding=1)], dim=1)
-        if block < len(layers):
-            taps.append(x)
-            name = f"encoder.transition{block}"
-            x = functional.conv2d(normalised(state, f"{name}.norm", x, 1.1e-5), state[f"{name}.conv.weight"])
-            x = functional.avg_pool2d(x, 2)
-    x = normalised(state, f"encoder.norm{len(layers) + 1}", x, 1.1e-5)
-    for index in count():
-        name = f"decoder.{index}"
-        if f"{name}.conv.weight" not in state:
-            break
-        x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        if skips and index < len(taps):
-            tap = taps[-1 - index]
-            if index == 0:
-                tap = functional.conv2d(tap, state["decoder.0.adapter.weight"], state["decoder.0.adapter.bias"])
-            x = x + tap
-        x = functional.conv2d(x, state[f"{name}.conv.weight"], state[f"{name}.conv.bias"], padding=1)
-        x = normalised(state, f"{name}.norm", x, 1e-3)
-    return x, functional.conv2d(x, state["head.weight"], state["head.bias"])
 
 
 @pytest.mark.parametrize("skips", [True, False])

@@ -1,13 +1,11 @@
-from itertools import count
-
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from networks.build import build, parameter_count
 from networks.configs import DenseUNet3DConfig
 from tests.networks.conftest import NetworkBattery, noise, settled
+from tests.networks.dense_transcription import transcription
 
 SMALL = {"block_config": (1, 2, 2, 1), "growth_rate": 4, "init_features": 8, "feature_channels": 8}
 
@@ -26,55 +24,15 @@ class TestWithoutSkips(NetworkBattery):
     )
 
 
-def normalised(state: dict[str, Tensor], name: str, x: Tensor, eps: float) -> Tensor:
-    mean, variance, weight, bias = (
-        state[f"{name}.{part}"].view(1, -1, 1, 1, 1) for part in ("running_mean", "running_var", "weight", "bias")
-    )
-    return ((x - mean) / (variance + eps).sqrt() * weight + bias).clamp(min=0)
-
-
-def transcription(state: dict[str, Tensor], layers: tuple[int, ...], x: Tensor, *, skips: bool) -> Tensor:
-    """The layer table of the authors' code, with the slices first, on the weights alone."""
-    x = functional.conv3d(x, state["encoder.conv0.weight"], stride=2, padding=3)
-    x = normalised(state, "encoder.norm0", x, 1.1e-5)
-    taps = [x]
-    x = functional.max_pool3d(x, 3, 2, 1)
-    for block, depth in enumerate(layers, start=1):
-        for layer in range(1, depth + 1):
-            name = f"encoder.denseblock{block}.denselayer{layer}"
-            new = functional.conv3d(normalised(state, f"{name}.norm1", x, 1.1e-5), state[f"{name}.conv1.weight"])
-            new = normalised(state, f"{name}.norm2", new, 1.1e-5)
-            x = torch.cat([x, functional.conv3d(new, state[f"{name}.conv2.weight"], padding=1)], dim=1)
-        if block < len(layers):
-            taps.append(x)
-            name = f"encoder.transition{block}"
-            x = functional.conv3d(normalised(state, f"{name}.norm", x, 1.1e-5), state[f"{name}.conv.weight"])
-            x = functional.avg_pool3d(x, (1, 2, 2))
-    x = normalised(state, f"encoder.norm{len(layers) + 1}", x, 1.1e-5)
-    for index in count():
-        name = f"decoder.{index}"
-        if f"{name}.conv.weight" not in state:
-            break
-        x = x.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
-        if index > 2:  # up3 and up4 of denseunet3d.py
-            x = x.repeat_interleave(2, dim=2)
-        if skips and index < len(taps):
-            tap = taps[-1 - index]
-            if index == 0:
-                tap = functional.conv3d(tap, state["decoder.0.adapter.weight"], state["decoder.0.adapter.bias"])
-            x = x + tap
-        x = functional.conv3d(x, state[f"{name}.conv.weight"], state[f"{name}.conv.bias"], padding=1)
-        x = normalised(state, f"{name}.norm", x, 1e-3)
-    return functional.conv3d(x, state["head.weight"], state["head.bias"])
-
-
 @pytest.mark.parametrize("skips", [True, False])
 def test_equals_the_layer_table_written_out(skips: bool) -> None:
     network = settled(DenseUNet3DConfig(**SMALL, in_channels=4, skips=skips)).double()
     volume = noise(1, 4, 8, 32, 64).double()
     with torch.no_grad():
-        expected = transcription(network.state_dict(), (1, 2, 2, 1), volume, skips=skips)
-        torch.testing.assert_close(network(volume), expected, rtol=1e-9, atol=1e-9)
+        expected_features, expected = transcription(network.state_dict(), (1, 2, 2, 1), volume, skips=skips)
+        features, logits = network.features_and_logits(volume)
+    torch.testing.assert_close(features, expected_features, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_long_connections_make_the_65_convolutions_of_the_name() -> None:
