@@ -29,6 +29,11 @@ class RefusalCode(StrEnum):
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     NO_SPACING = "no_spacing"
     INCONSISTENT_FRAMES = "inconsistent_frames"
+    UNREADABLE_TILE = "unreadable_tile"
+    BLANK_IMAGE = "blank_image"
+    NO_TISSUE = "no_tissue"
+    DIFFERENT_GRIDS = "different_grids"
+    MISSING_SEQUENCE = "missing_sequence"
 
 
 class RepairCode(StrEnum):
@@ -55,6 +60,9 @@ class RepairCode(StrEnum):
     UNITS_CONVERTED = "units_converted"
     GEOMETRY_CHOSEN = "geometry_chosen"
     SHEARED_GRID_KEPT = "sheared_grid_kept"
+    VIEW_LEFT_OUT = "view_left_out"
+    DISPLAY_RANGE_ASSUMED = "display_range_assumed"
+    MPP_STATED = "mpp_stated"
 
 
 @dataclass(frozen=True)

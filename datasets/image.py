@@ -32,18 +32,23 @@ class Image:
         intensity: What the numbers mean.
         affine: 4x4 float64, index (i, j, k) to mm in RAS+, or None where the spacing is unknown; a measurement in mm
             is then refused, never invented.
+        shown: The values that are to be shown black and white, where the file says so (a film's window); None where it
+            does not: the whole range of its integers.
 
     Raises:
-        ValueError: The array is not four-dimensional or has an empty axis.
+        ValueError: The array is not four-dimensional or has an empty axis, or `shown` does not rise.
     """
 
     array: Array
     intensity: Intensity
     affine: NDArray[np.float64] | None = None
+    shown: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4 or 0 in self.array.shape:
             raise ValueError(f"expected an array (C, I, J, K) without an empty axis; got shape {self.array.shape}")
+        if self.shown is not None and not self.shown[0] < self.shown[1]:
+            raise ValueError(f"expected values shown black and white to rise; got {self.shown}")
         array = self.array.view()
         array.setflags(write=False)
         object.__setattr__(self, "array", array)
@@ -84,7 +89,7 @@ class Image:
         stacked = array[np.newaxis] if array.ndim == 3 else array
         if stacked.shape[1:] != self.array.shape[1:]:
             raise ValueError(f"expected an array on the grid {self.shape}; got shape {array.shape}")
-        return Image(stacked, intensity or self.intensity, self.affine)
+        return Image(stacked, intensity or self.intensity, self.affine, self.shown if intensity is None else None)
 
     @classmethod
     def from_slices(cls, slices: Array, intensity: Intensity, affine: NDArray[np.float64] | None = None) -> "Image":

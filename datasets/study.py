@@ -2,12 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.image import Image
+
+if TYPE_CHECKING:
+    from datasets.io.patch_stack import PatchStack
+    from datasets.slide import Slide
+
+Projection = Literal["", "frontal", "lateral"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class Series:
         repairs: What reading it puts right, as far as headers tell.
         refusal: Why it cannot be used, or None.
         read: Loads the pixels. Picklable, so that a worker process can be handed a study.
+        projection: Of a film: "frontal" or "lateral" as its header says; "" where it does not, or there is none.
+        slide: Opens the pyramid of a whole slide, which `read` then refuses to load; None for everything else.
+        stack: Opens a file of many pictures that are scored together; None for everything else.
     """
 
     uid: str
@@ -48,6 +58,9 @@ class Series:
     repairs: tuple[Repair, ...]
     refusal: InputRefused | None
     read: Callable[[], Loaded]
+    projection: Projection = ""
+    slide: "Callable[[], Slide] | None" = None
+    stack: "Callable[[], PatchStack] | None" = None
 
     def load(self) -> Loaded:
         """Read the pixels.

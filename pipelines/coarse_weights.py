@@ -19,10 +19,12 @@ from torch.nn import functional
 from datasets.errors import ConfigError
 from datasets.geometry import Grid
 from datasets.phantoms import ct_phantom, default_grid
+from pipelines.examination import Compute
 from pipelines.localise import Localiser
+from pipelines.localise_settings import Localisation
 from pipelines.model_store import Card
 from pipelines.phantom_training import Batches, Recipe, Schedule, make_weights
-from pipelines.task import Compute, Localisation, load_task
+from pipelines.task import load_task
 
 # The task whose `localise` settings say what is trained; others may name the same weights.
 TASK = "liver_ct_h_dense_unet"

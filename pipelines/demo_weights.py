@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from datasets.geometry import Grid
 from datasets.labels import LIVER_AND_TUMOR
 from datasets.phantoms import ct_phantom, default_grid
+from pipelines.image_task import load_image_task
 from pipelines.model_store import Card
 from pipelines.phantom_check import check_phantoms
 from pipelines.phantom_training import Batches, Recipe, Schedule, make_weights
@@ -57,7 +58,7 @@ def training_grid(seed: int) -> Grid:
 def make_case(seed: int) -> Case:
     """Scan one training phantom and prepare it as every door does."""
     torch.set_num_threads(1)  # A process of its own, one of several.
-    task = load_task(TASK)
+    task = load_image_task(TASK)
     phantom = ct_phantom(seed)
     prepared = task.preprocess(phantom.image(training_grid(seed)))
     labels = np.ascontiguousarray(phantom.labels(prepared.grid).slices())

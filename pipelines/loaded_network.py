@@ -8,9 +8,9 @@ from torch import nn
 from networks.build import build
 from networks.configs import NetworkConfig
 from networks.inference import for_inference
-from pipelines.model_store import find_weights, load_weights, read_card, untrained
+from pipelines.examination import Compute
+from pipelines.model_store import Card, find_weights, load_weights, read_card, untrained
 from pipelines.results import FlagCode, ModelId, QualityFlag
-from pipelines.task import Compute
 
 # Random weights are the same ones every time, so that a run with them can be repeated.
 _UNTRAINED_SEED = 0
@@ -24,11 +24,13 @@ class LoadedNetwork:
         network: Rewritten for inference, on the device: it answers, and explains nothing.
         model: Which weights these are.
         flags: What holds for every result of these weights.
+        card: What is known about them; None for untrained ones and files without a card.
     """
 
     network: nn.Module
     model: ModelId
     flags: tuple[QualityFlag, ...]
+    card: Card | None = None
 
 
 def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -> LoadedNetwork:
@@ -45,6 +47,7 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
     network = build(config, seed=_UNTRAINED_SEED)
     model = untrained()
     flags: tuple[QualityFlag, ...] = _UNTRAINED_FLAGS
+    card = None
     if weights is not None:
         path = find_weights(weights)
         model = load_weights(network, config, path)
@@ -53,7 +56,7 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
         if card is not None and card.drawn_anew:
             flags = (*flags, *_UNTRAINED_FLAGS)
     dtype = torch.bfloat16 if compute.precision == "bf16" else None
-    return LoadedNetwork(for_inference(network.to(device=compute.device), dtype), model, flags)
+    return LoadedNetwork(for_inference(network.to(device=compute.device), dtype), model, flags, card)
 
 
 _UNTRAINED_FLAGS = (

@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.box import Box, bounding_box
 from datasets.geometry import Grid
 from datasets.image import Image
+from pipelines.examination import Compute
 from pipelines.loaded_network import LoadedNetwork, load_network
+from pipelines.localise_settings import Localisation, slice_context
 from pipelines.regions import Mask, components_by_size
 from pipelines.results import FlagCode, QualityFlag
 from pipelines.sliding_window import LogitStream, StreamOptions
-from pipelines.task import Compute, Localisation, slice_context
 from pipelines.tensors import as_tensor
 from pipelines.windows import WindowSettings
 

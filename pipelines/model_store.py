@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from datasets.errors import WeightsError
 from datasets.io.atomic import write_bytes, write_text
 from networks.build import build
-from networks.checkpoints.imported import Input
-from networks.configs import DenseWidths, NetworkConfig
+from networks.configs import DenseWidths, Input, NetworkConfig
 from pipelines.results import ModelId
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "shipped"
@@ -46,6 +45,10 @@ class Card(BaseModel):
     drawn_anew: int = Field(default=0, description="tensors that hold random numbers, for training to start from")
     labels: tuple[str, ...] = Field(default=(), description='of the outputs, in order; "" was never trained')
     operating_points: dict[str, float] = Field(default_factory=dict, description="by label, probability that counts")
+    calibration: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="by label, slope and intercept on the log odds of the network's probability",
+    )
     input: Input | None = Field(default=None, description="what pixels are expected")
     notes: tuple[str, ...] = Field(default=(), description="what somebody who uses the weights must know")
 

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from datasets.io.atomic import write_text
+from datasets.io.atomic import atomic_path, write_text
 from datasets.io.dicom_seg import SegDescription, write_dicom_seg
 from datasets.io.nifti import write_nifti
 from pipelines.results import Result
@@ -49,8 +49,7 @@ def write_result(result: Result, task: Task, folder: Path) -> Result:
         The result with `outputs` and the seconds of writing filled in, as it stands in `result.json`.
     """
     start = time.perf_counter()
-    for name in (RESULT, SEGMENTATION, DICOM_SEG, PROBABILITY):
-        (folder / name).unlink(missing_ok=True)
+    _remove_earlier(folder, result)
     outputs: dict[str, str] = {}
     if result.labels is not None and result.labels.affine is not None:
         write_nifti(result.labels, folder / SEGMENTATION)
@@ -61,10 +60,27 @@ def write_result(result: Result, task: Task, folder: Path) -> Result:
     if result.probabilities is not None:
         write_nifti(result.probabilities, folder / PROBABILITY)
         outputs["probability"] = PROBABILITY
+    for file in result.files:
+        with atomic_path(folder / file.name) as temporary:
+            file.write(temporary)
+        outputs[file.key] = file.name
     seconds = result.seconds | {"write": round(time.perf_counter() - start, 3)}
     written = result.model_copy(update={"outputs": outputs, "seconds": seconds})
     write_text(folder / RESULT, json.dumps(written.document(), indent=2, ensure_ascii=False) + "\n")
     return written
+
+
+def _remove_earlier(folder: Path, result: Result) -> None:
+    """What an earlier run may have left: what its document names, and what stands there when it had no time for one."""
+    try:
+        told = json.loads((folder / RESULT).read_text(encoding="utf-8"))["outputs"].values()
+        # Names, not paths: nobody vouches for a document that lies around.
+        named = {name for name in told if isinstance(name, str) and Path(name).name == name}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        named = set()
+    (folder / RESULT).unlink(missing_ok=True)
+    for name in sorted({SEGMENTATION, DICOM_SEG, PROBABILITY} | named | {file.name for file in result.files}):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _describe(result: Result, task: Task) -> SegDescription:

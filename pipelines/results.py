@@ -5,16 +5,20 @@ Field names are the keys of `result.json`; `docs/interface.md` promises them.
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field
 
 from datasets.codes import Repair
 from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.image import Image
+from pipelines.document import Document
 
 Severity = Literal["info", "warning", "error"]
 
@@ -33,6 +37,16 @@ class FlagCode(StrEnum):
     LOCALISED = "localised"
     NOT_LOCALISED = "not_localised"
     BOX_REACHED = "box_reached"
+    NOT_A_CHEST_FILM = "not_a_chest_film"
+    LATERAL_VIEW = "lateral_view"
+    LOOKS_INVERTED = "looks_inverted"
+    LOOKS_CROPPED = "looks_cropped"
+    LOOKS_TURNED = "looks_turned"
+    PEN_MARKS = "pen_marks"
+    UNREADABLE_TILES = "unreadable_tiles"
+    LITTLE_TISSUE = "little_tissue"
+    STAIN_NOT_NORMALISED = "stain_not_normalised"
+    RESOLUTION_TOO_COARSE = "resolution_too_coarse"
 
 
 class FailureCode(StrEnum):
@@ -43,39 +57,16 @@ class FailureCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-def writable(text: str) -> str:
-    """Text that can be written as UTF-8; what cannot stands as `\\udcXX`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-class Document(BaseModel):
-    """Base of everything in `result.json`: immutable, unknown keys refused."""
-
-    # JSON knows neither NaN nor infinity.
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _writable(cls, values: Any) -> Any:
-        """Bytes of file names that are no UTF-8 travel in `str` as lone surrogates, which no file can hold."""
-        if not isinstance(values, dict):
-            return values
-        return {key: writable(value) if isinstance(value, str) else value for key, value in values.items()}
-
-
 class Quantity(Document):
     """A measured value with its UCUM unit; `label` names what was measured where the finding does not."""
+
+    # Inside a finding the label is the finding's.
+    optional = frozenset({"label"})
 
     name: str
     label: str | None = None
     value: float | None
     unit: str
-
-    @model_serializer(mode="wrap")
-    def _label_where_there_is_one(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Inside a finding the label is the finding's."""
-        content: dict[str, Any] = serialise(self)
-        return content if self.label is not None else {key: value for key, value in content.items() if key != "label"}
 
 
 class Location(Document):
@@ -86,15 +77,30 @@ class Location(Document):
     component: int = Field(description="Number of the connected component, largest first, from 1")
 
 
+class SlideLocation(Document):
+    """Where a finding lies on a slide: micrometres right of and below its top left corner, at its centroid."""
+
+    centroid_um: tuple[float, float]
+    coordinates: Literal["slide"] = "slide"
+    component: int = Field(description="Rank of the region, from 1")
+
+
 class Finding(Document):
-    """A statement a reader accepts, edits or rejects."""
+    """A statement a reader accepts, edits or rejects.
+
+    `probability` and `threshold` are on one scale: calibrated where `calibrated` says so, the network's own otherwise.
+    `raw_probability` is the network's own, told by tasks that know both.
+    """
+
+    optional = frozenset({"raw_probability"})
 
     label: str
     probability: float | None
+    raw_probability: float | None = None
     threshold: float
     positive: bool
     calibrated: bool
-    location: Location | None = None
+    location: Location | SlideLocation | None = None
     quantities: tuple[Quantity, ...] = ()
 
 
@@ -121,18 +127,20 @@ class Explanation(Document):
 
 
 class ModelId(Document):
-    """Which weights and which code made a result; `localiser_sha256` where a coarse network chose what was searched."""
+    """Which weights and which code made a result.
+
+    `localiser_sha256` stands where a coarse network chose what was searched, `assistants_sha256` where further networks
+    had a say.
+    """
+
+    optional = frozenset({"localiser_sha256", "assistants_sha256"})
 
     name: str
     weights_sha256: str | None
     version: str
     trained_on: str
     localiser_sha256: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _localiser_where_there_is_one(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = serialise(self)
-        return {key: value for key, value in content.items() if key != "localiser_sha256" or value is not None}
+    assistants_sha256: dict[str, str | None] = Field(default_factory=dict)
 
 
 class StudyRecord(Document):
@@ -161,6 +169,40 @@ class GridRecord(Document):
         )
 
 
+class SlideRecord(Document):
+    """Size of a slide at its finest level, and how fine that is."""
+
+    size_px: tuple[int, int]
+    mpp: tuple[float, float] = Field(description="Micrometres per pixel, along columns and rows")
+    kind: str
+
+
+class ViewRecord(Document):
+    """What was said about one film of a study, before the views were put together."""
+
+    source: str = Field(description="Which film: its series, or its file")
+    projection: str = Field(description="frontal or lateral; empty where unknown")
+    used: bool = Field(description="Whether the study's findings rest on it")
+    findings: tuple[Finding, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+    quality: tuple[QualityFlag, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a task adds to a study's folder.
+
+    Attributes:
+        key: Under which `outputs` names it.
+        name: Of the file, which is the same for every study of the task.
+        write: Writes it whole to a path that it is given; what is half written never gets the final name.
+    """
+
+    key: str
+    name: str
+    write: Callable[[Path], None]
+
+
 class ErrorRecord(Document):
     """Why a study failed."""
 
@@ -177,9 +219,11 @@ class ErrorRecord(Document):
 class Result(Document):
     """Everything said about one study.
 
-    The arrays (`labels`, `probabilities`) and the DICOM `source` travel with the document but are not part of it:
-    they are written to files of their own, named in `outputs`.
+    The arrays (`labels`, `probabilities`), further `files` and the DICOM `source` travel with the document but are not
+    part of it: they are written to files of their own, named in `outputs`.
     """
+
+    optional = frozenset({"slide", "views"})
 
     schema_: int = Field(default=1, alias="schema")
     study: StudyRecord
@@ -187,9 +231,11 @@ class Result(Document):
     model: ModelId
     device: str = "cpu"
     grid: GridRecord | None = None
+    slide: SlideRecord | None = None
     findings: tuple[Finding, ...] = ()
     quantities: tuple[Quantity, ...] = ()
     quality: tuple[QualityFlag, ...] = ()
+    views: tuple[ViewRecord, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     outputs: dict[str, str] = Field(default_factory=dict)
     segmentation_sha256: str | None = None
@@ -200,6 +246,7 @@ class Result(Document):
     labels: Image | None = Field(default=None, exclude=True)
     probabilities: Image | None = Field(default=None, exclude=True)
     source: DicomSource | None = Field(default=None, exclude=True)
+    files: tuple[OutputFile, ...] = Field(default=(), exclude=True)
 
     model_config = ConfigDict(populate_by_name=True)
 

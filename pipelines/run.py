@@ -1,27 +1,19 @@
 """The one path from a study to a result, for the command line, batch, training validation and the browser."""
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from datasets.errors import ConfigError
-from datasets.study import Series, Study, choose_series
-from pipelines.loaded_network import load_network
-from pipelines.localise import Localiser, Searched
-from pipelines.results import (
-    GridRecord,
-    ModelId,
-    QualityFlag,
-    Result,
-    StudyRecord,
-    digest_of_labels,
-)
-from pipelines.task import Compute, Precision, Task
+from datasets.study import Series, Study
+from pipelines.examination import Clock, Compute, Instruments
+from pipelines.loaded_network import LoadedNetwork, load_network
+from pipelines.localise import Localiser
+from pipelines.results import ModelId, QualityFlag, Result, StudyRecord, digest_of_labels
+from pipelines.task import Precision, Task
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +29,7 @@ class Pipeline:
         compute: Where it runs.
         flags: What holds for every result of these weights.
         localiser: The coarse look that chooses what of a scan is searched; None searches everything.
+        assistants: Further networks, under the names by which the task asks for them.
     """
 
     task: Task
@@ -45,6 +38,7 @@ class Pipeline:
     compute: Compute
     flags: tuple[QualityFlag, ...] = field(default=())
     localiser: Localiser | None = None
+    assistants: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @classmethod
     def load(cls, task: Task, device: str = "auto", precision: Precision | None = None) -> "Pipeline":
@@ -61,16 +55,20 @@ class Pipeline:
         """
         compute = pick_compute(device, precision or task.precision)
         loaded = load_network(task.network, task.weights, compute)
-        localisation = task.localisation()
-        if localisation is None:
-            return cls(task, loaded.network, loaded.model, compute, loaded.flags)
-        localiser = Localiser.load(localisation, compute)
-        model = loaded.model.model_copy(update={"localiser_sha256": localiser.loaded.model.weights_sha256})
-        # Once is enough where both networks were trained on the same kind of data.
-        said = {flag.code for flag in loaded.flags}
-        coarse = [flag for flag in localiser.loaded.flags if flag.code not in said]
-        told = [flag.model_copy(update={"message": f"of the coarse look: {flag.message}"}) for flag in coarse]
-        return cls(task, loaded.network, model, compute, (*loaded.flags, *told), localiser)
+        task = task.suited_to(loaded.card)
+        model, flags, localiser = loaded.model, loaded.flags, None
+        if (localisation := task.localisation()) is not None:
+            localiser = Localiser.load(localisation, compute)
+            model = model.model_copy(update={"localiser_sha256": localiser.loaded.model.weights_sha256})
+            flags = (*flags, *_not_yet_said(localiser.loaded, "the coarse look", flags))
+        assistants = {}
+        for name, wanted in task.assistants().items():
+            assistant = load_network(wanted.network, wanted.weights, compute)
+            assistants[name] = assistant.network
+            told = model.assistants_sha256 | {name: assistant.model.weights_sha256}
+            model = model.model_copy(update={"assistants_sha256": told})
+            flags = (*flags, *_not_yet_said(assistant, f"the {name}", flags))
+        return cls(task, loaded.network, model, compute, flags, localiser, assistants)
 
     def run(self, study: Study) -> Result:
         """Score one study.
@@ -81,36 +79,39 @@ class Pipeline:
         Raises:
             InputRefused: The study cannot be scored honestly.
         """
-        clock = _Clock()
-        with clock.measure("load"):
-            series, choice = choose_series(study, self.task.modalities, self.task.min_images)
-            loaded = series.load()
-        image = loaded.image
-        with clock.measure("preprocess"):
-            prepared = self.task.preprocess(image)
-            searched = self.localiser.crop(prepared, image) if self.localiser else Searched(prepared)
-        with clock.measure("network"), torch.inference_mode():
-            prediction = self.task.infer(self.network, searched.image, image, self.compute)
-        with clock.measure("postprocess"):
-            said = self.task.interpret(prediction, image)
-        repairs = (*study.repairs, *((choice,) if choice else ()), *loaded.repairs)
-        flags = (*self.flags, *searched.flags(said.labels), *prediction.flags, *said.flags)
-        quality = (*map(QualityFlag.of_repair, repairs), *flags)
+        clock = Clock()
+        chosen = self.task.choose(study)
+        instruments = Instruments(self.network, self.compute, self.localiser, self.assistants)
+        said = self.task.examine(chosen, instruments, clock)
+        repairs = (*study.repairs, *chosen.repairs, *said.repairs)
         return Result(
-            study=record_of(study, series),
+            study=record_of(study, chosen.series[0]),
             task=self.task.name,
             model=self.model,
             device=self.compute.device,
-            grid=GridRecord.of(image.grid) if image.affine is not None else None,
+            grid=said.grid,
+            slide=said.slide,
             findings=said.findings,
             quantities=said.quantities,
-            quality=quality,
+            quality=(*map(QualityFlag.of_repair, repairs), *self.flags, *said.flags),
+            views=said.views,
             segmentation_sha256=digest_of_labels(said.labels) if said.labels is not None else None,
             seconds=clock.seconds,
             labels=said.labels,
-            probabilities=prediction.probabilities if self.task.output.probability else None,
-            source=loaded.source,
+            probabilities=said.probabilities,
+            source=said.source,
+            files=said.files,
         )
+
+
+def _not_yet_said(loaded: LoadedNetwork, whose: str, flags: tuple[QualityFlag, ...]) -> tuple[QualityFlag, ...]:
+    """What holds for a further network; once is enough where several were trained on the same kind of data."""
+    said = {flag.code for flag in flags}
+    return tuple(
+        flag.model_copy(update={"message": f"of {whose}: {flag.message}"})
+        for flag in loaded.flags
+        if flag.code not in said
+    )
 
 
 def record_of(study: Study, series: Series | None = None) -> StudyRecord:
@@ -143,16 +144,3 @@ def pick_compute(device: str, precision: Precision = "auto") -> Compute:
     if precision == "auto":
         precision = "bf16" if kind.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     return Compute(device, precision)
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, step: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = round(time.perf_counter() - start, 3)

@@ -17,9 +17,10 @@ from typing import Any
 from datasets.errors import DenseLensError, InputRefused, WeightsError
 from datasets.io.atomic import write_text
 from datasets.study import Study
+from pipelines.document import writable
 from pipelines.journal import Entry, Journal
 from pipelines.outputs import RESULT, folder_name, write_result
-from pipelines.results import ErrorRecord, FailureCode, Result, writable
+from pipelines.results import ErrorRecord, FailureCode, Result
 from pipelines.run import Pipeline, record_of
 
 _LOG = logging.getLogger(__name__)
@@ -110,6 +111,9 @@ def run_key(pipeline: Pipeline) -> str:
     """What must be the same for results to stand in one folder: version, task settings and weights."""
     model = pipeline.model
     identity = f"{model.version}\n{pipeline.task.digest}\n{model.weights_sha256}\n{model.localiser_sha256}"
+    # Written only where there are any, so that folders of runs without them stay what they were.
+    if model.assistants_sha256:
+        identity += f"\n{sorted(model.assistants_sha256.items())}"
     return hashlib.sha256(identity.encode()).hexdigest()
 
 

@@ -6,33 +6,28 @@ validated with; it defaults to the file's name. `extends` names a task whose set
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from datasets.errors import ConfigError
-from datasets.image import Image
 from datasets.labels import LabelSet
+from datasets.study import Study, choose_series
 from networks.configs import NetworkConfig
-from pipelines.results import Finding, QualityFlag, Quantity
+from pipelines.examination import Assistant, Chosen, Clock, Examination, Instruments
+from pipelines.localise_settings import Localisation
+from pipelines.settings import Settings
 from pipelines.settings_file import merge, read_settings
 
 if TYPE_CHECKING:
-    import torch
+    from pipelines.model_store import Card
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
-
-
-class Settings(BaseModel):
-    """Base of everything in a YAML: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OutputSettings(Settings):
@@ -41,116 +36,10 @@ class OutputSettings(Settings):
     probability: bool = Field(default=False, description="write probability.nii.gz")
 
 
-class LocaliseSettings(Settings):
-    """How the organ is found roughly, on a coarse grid, before the task's network looks closely.
-
-    What matters is that nothing of the organ is lost: a low threshold and a wide margin cost a little time only.
-    """
-
-    network: NetworkConfig = Field(discriminator="name", description="class 0 is the background, all others the organ")
-    weights: str = Field(description="name of shipped weights or path of a file")
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
-        default=(4.0, 4.0, 4.0), description="of the coarse grid, along left, posterior, superior"
-    )
-    margin_mm: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = Field(
-        default=(20.0, 20.0, 20.0), description="room left around what was found, on either side"
-    )
-    threshold: float = Field(default=0.3, gt=0.0, lt=1.0, description="of 1 - p(background)")
-    min_share: float = Field(
-        default=0.1, gt=0.0, le=1.0, description="of the largest region's volume; smaller ones are no part of the organ"
-    )
-
-    @model_validator(mode="after")
-    def _labels_voxels(self) -> Self:
-        if self.network.name == "densenet" or self.network.out_channels < 2:
-            raise ValueError(
-                "expected a network that tells the organ's voxels from the background's; got "
-                f"{self.network.name} with {self.network.out_channels} classes; set localise.network"
-            )
-        slice_context(self.network)
-        return self
-
-
-def slice_context(network: NetworkConfig) -> int:
-    """How many neighbours on either side a network is given with a slice; none in 3D, where it sees them anyway.
-
-    Raises:
-        ValueError: The number of channels cannot be that of slices of a scan.
-    """
-    if network.in_channels % 2 == 0 or (network.spatial_dims == 3 and network.in_channels > 1):
-        raise ValueError(f"expected in_channels to be odd in 2D and 1 in 3D; got {network.in_channels}; correct it")
-    return (network.in_channels - 1) // 2
-
-
-@dataclass(frozen=True)
-class Localisation:
-    """A coarse look at an image, of which only the part that it points at is looked at closely.
-
-    Attributes:
-        settings: Network, weights, grid and margin.
-        prepare: Puts an image on the coarse grid and scale, as `Task.preprocess` does on the fine ones.
-    """
-
-    settings: LocaliseSettings
-    prepare: Callable[[Image], Image]
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and how a network runs.
-
-    Attributes:
-        device: "cpu", "cuda" or "cuda:N".
-        precision: "fp32" or "bf16" (autocast).
-    """
-
-    device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network said about an image, on the image's own grid.
-
-    Attributes:
-        labels: Label map, (1, I, J, K) uint8, before post-processing.
-        probabilities: One channel per label of the task's set, uint8 in 1/255; None where a task has none.
-        flags: What happened on the way that a reader should know (air skipped, batch halved).
-    """
-
-    labels: Image
-    probabilities: Image | None
-    flags: tuple[QualityFlag, ...] = ()
-
-
-@dataclass(frozen=True)
-class Interpretation:
-    """Statements about an image.
-
-    Attributes:
-        labels: The final label map on the image's grid, or None for tasks without one.
-        findings: What a reader accepts, edits or rejects.
-        quantities: Measurements of the whole study.
-        flags: Why the statements should be read with care.
-    """
-
-    labels: Image | None
-    findings: tuple[Finding, ...] = ()
-    quantities: tuple[Quantity, ...] = ()
-    flags: tuple[QualityFlag, ...] = field(default=())
-
-
-class Network(Protocol):
-    """A network in eval mode: (N, C, …) to logits (N, classes, …)."""
-
-    def __call__(self, x: "torch.Tensor", /) -> "torch.Tensor":
-        """Logits of a batch."""
-
-
 class Task(Settings, ABC):
     """One thing the project can say about a study."""
 
-    label_set: ClassVar[LabelSet]
+    label_set: ClassVar[LabelSet] = LabelSet(())
 
     name: str = Field(description="name of the YAML, by which people ask for the task")
     kind: str = Field(description="module in pipelines/tasks")
@@ -174,17 +63,36 @@ class Task(Settings, ABC):
         """The coarse look that comes first; None where the whole image is searched."""
         return None
 
-    @abstractmethod
-    def preprocess(self, image: Image) -> Image:
-        """Put an image on the grid and scale the network was trained on; the same for training and every door."""
+    def assistants(self) -> Mapping[str, Assistant]:
+        """Further networks the task asks beside its own, by name."""
+        return {}
+
+    def suited_to(self, card: "Card | None") -> Self:
+        """This task with what its weights' card knows and its YAML leaves open; the same where there is nothing."""
+        del card
+        return self
+
+    def choose(self, study: Study) -> Chosen:
+        """What of a study is looked at: one series, by rule, unless the task has other wishes.
+
+        Raises:
+            InputRefused: Nothing of it can be used.
+        """
+        series, choice = choose_series(study, self.modalities, self.min_images)
+        return Chosen((series,), () if choice is None else (choice,))
 
     @abstractmethod
-    def infer(self, network: Network, prepared: Image, image: Image, compute: Compute) -> Prediction:
-        """Run the network over a prepared image and bring what it says back to the grid of `image`."""
+    def examine(self, chosen: Chosen, instruments: Instruments, clock: Clock) -> Examination:
+        """Look at what was chosen of a study, and say what there is to say.
 
-    @abstractmethod
-    def interpret(self, prediction: Prediction, image: Image) -> Interpretation:
-        """Turn a prediction into findings and measurements on the grid of `image`."""
+        Args:
+            chosen: As `choose` gave it.
+            instruments: Networks with their weights, and where they run.
+            clock: Takes the time of the steps.
+
+        Raises:
+            InputRefused: It cannot be scored honestly.
+        """
 
 
 def list_tasks() -> tuple[str, ...]:

@@ -19,10 +19,10 @@ from datasets.io.dicom_ct import CtSeriesOptions, write_ct_series
 from datasets.io.discover import open_inputs
 from datasets.io.nifti import read_nifti, write_nifti
 from datasets.phantoms import ct_phantom, default_grid
+from pipelines.document import writable
 from pipelines.journal import Entry
 from pipelines.outputs import RESULT, SEGMENTATION
 from pipelines.phantom_check import PhantomScore, compare
-from pipelines.results import writable
 from pipelines.run import Pipeline
 from pipelines.task import load_task
 

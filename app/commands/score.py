@@ -24,7 +24,8 @@ from rich.progress import (
 from datasets.errors import ConfigError, InputRefused
 from datasets.io.discover import open_inputs
 from datasets.study import Study
-from pipelines.results import ErrorRecord, writable
+from pipelines.document import writable
+from pipelines.results import ErrorRecord
 from pipelines.run import Pipeline
 from pipelines.score import MANIFEST, Scored, many
 from pipelines.task import load_task

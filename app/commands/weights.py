@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,8 @@ import typer
 from datasets.errors import WeightsError
 from networks.checkpoints.imported import KINDS, Imported
 from networks.checkpoints.targets import TARGETS, Wishes
+from pipelines.document import writable
 from pipelines.model_store import Listed, list_weights
-from pipelines.results import writable
 from pipelines.weights_import import Destination, ImportedWeights, import_weights
 
 SCHEMA = 1
@@ -101,7 +100,7 @@ def _report(file: Path, network: str, done: ImportedWeights) -> dict[str, Any]:
         "trained_on": imported.trained_on,
         "labels": imported.labels,
         "operating_points": dict(imported.operating_points),
-        "input": None if imported.input is None else asdict(imported.input),
+        "input": None if imported.input is None else imported.input.model_dump(mode="json"),
         "notes": imported.notes,
         "error": None,
         "research_use_only": True,

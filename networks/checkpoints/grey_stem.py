@@ -14,12 +14,13 @@ no constant: there, two outputs of the stem deep on a side (a 7x7 kernel of stri
 channels have the same mean and standard deviation, or none is known, nothing is left over and it is exact everywhere.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from networks.checkpoints.imported import CheckpointRefused, Input
+from networks.checkpoints.imported import CheckpointRefused
+from networks.configs import Input
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def grey_stem(kernel: Tensor, running_mean: Tensor, expects: Input | None) -> Gr
     how, note = "sum over RGB", _ALIKE
     if expects is None or not expects.mean:
         summed, shift = exact.sum(dim=1, keepdim=True), torch.zeros(len(kernel), dtype=torch.float64)
-        grey = None if expects is None else replace(expects, channels=1)
+        grey = None if expects is None else expects.model_copy(update={"channels": 1})
     else:
         means, stds = (torch.tensor(numbers, dtype=torch.float64) for numbers in (expects.mean, expects.std))
         mean, std = means.mean(), stds.mean()
@@ -68,12 +69,15 @@ def grey_stem(kernel: Tensor, running_mean: Tensor, expects: Input | None) -> Gr
         summed = per_channel.sum(dim=1, keepdim=True) * std
         constants = per_channel.flatten(start_dim=2).sum(dim=2) * (mean - means)  # (out, 3)
         shift = constants.sum(dim=1)
-        grey = replace(
-            expects,
+        grey = Input(
             scale=f"[{expects.low:g}, {expects.high:g}], minus {mean.item():.4g}, divided by {std.item():.4g}",
             channels=1,
+            size_px=expects.size_px,
+            low=expects.low,
+            high=expects.high,
             mean=(round(mean.item(), 6),),
             std=(round(std.item(), 6),),
+            fit=expects.fit,
         )
         if len(set(expects.mean)) > 1 or len(set(expects.std)) > 1:
             how, note = "sum over RGB, each by its standard deviation", _APART

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from networks.configs import NetworkConfig
+from networks.configs import Input, NetworkConfig
 
 Kind = Literal["as it is", "renamed", "converted", "folded", "set", "drawn anew"]
 KINDS: tuple[Kind, ...] = ("as it is", "renamed", "converted", "folded", "set", "drawn anew")
@@ -57,29 +57,6 @@ class Mapped:
         if self.how != AS_IT_IS:
             return "converted"
         return "as it is" if self.theirs[0] == self.ours else "renamed"
-
-
-@dataclass(frozen=True)
-class Input:
-    """What pixels the weights expect.
-
-    Attributes:
-        scale: In words: "HU clipped to [-200, 250], minus 48", "[0, 1], then ImageNet mean and standard deviation".
-        channels: Number of channels.
-        size_px: Edge of the images the weights were trained on; None where any size does.
-        low: Lowest value of the full range before `mean` and `std` are applied.
-        high: Highest value of that range.
-        mean: Subtracted per channel after scaling to the range; empty for none.
-        std: Divided by per channel; empty for none.
-    """
-
-    scale: str
-    channels: int
-    size_px: int | None
-    low: float
-    high: float
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

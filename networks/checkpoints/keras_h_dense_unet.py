@@ -29,10 +29,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from networks.build import build
-from networks.checkpoints.imported import CheckpointRefused, Imported, Input, Mapped
+from networks.checkpoints.imported import CheckpointRefused, Imported, Mapped
 from networks.checkpoints.keras_file import KerasFile, open_keras_file
 from networks.checkpoints.keras_layers import Place, tensors_of, wanted_shapes
-from networks.configs import DENSENET_VARIANTS, DenseUNet3DConfig, DenseUNetConfig, HDenseUNetConfig
+from networks.configs import DENSENET_VARIANTS, DenseUNet3DConfig, DenseUNetConfig, HDenseUNetConfig, Input
 from networks.layers import BatchNorm, Convolution
 
 STAGES = (2, 3, 4, 5)  # the authors count the stem as stage 1

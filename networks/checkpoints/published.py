@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from networks.checkpoints.files import CheckpointFile
-from networks.checkpoints.imported import CheckpointRefused, Input
+from networks.checkpoints.imported import CheckpointRefused
 from networks.checkpoints.layouts import CHEXNET, KIMIANET, THRESHOLDS, TORCHVISION, XRAYVISION, Recognised, Shape
+from networks.configs import Input
 
 # Published with every torchvision model, and used by the others below.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -114,7 +115,13 @@ def _xrayvision(file: CheckpointFile, found: Recognised, shape: Shape) -> Facts:
         trained_on="public chest films, which of them the file does not say",
         labels=labels,
         operating_points=known,
-        input=Input("a film from its lowest to its highest possible value, [-1024, 1024]", 1, 224, -1024.0, 1024.0),
+        input=Input(
+            scale="a film from its lowest to its highest possible value, [-1024, 1024]",
+            channels=1,
+            size_px=224,
+            low=-1024.0,
+            high=1024.0,
+        ),
         notes=(note, _LOGITS),
     )
 

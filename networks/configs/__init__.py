@@ -20,6 +20,7 @@ from networks.configs.dense import (
     DenseWidths,
     HDenseUNetConfig,
 )
+from networks.configs.input import Input
 from networks.configs.unets import DenseEncoderConfig, UNetConfig, UNetPlusPlusConfig
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "DenseUNetConfig",
     "DenseWidths",
     "HDenseUNetConfig",
+    "Input",
     "NetworkConfig",
     "UNetConfig",
     "UNetPlusPlusConfig",

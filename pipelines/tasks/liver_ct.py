@@ -24,25 +24,18 @@ from datasets.geometry import Grid
 from datasets.image import Image, Intensity
 from datasets.labels import LIVER_AND_TUMOR, LabelSet
 from datasets.resampling import reorient
+from pipelines.examination import Compute, Interpretation, Network, Prediction
+from pipelines.image_task import ImageTask
 from pipelines.lesions import HOUNSFIELD_UCUM, flag, measure_lesion, organ_flags, stream_flags
+from pipelines.localise_settings import Localisation, LocaliseSettings, slice_context
 from pipelines.measurements import centroid_mm, mean_value, volume_ml
 from pipelines.regions import Mask, components_by_size, fill_holes, largest_component
 from pipelines.resample import grid_mapping, labels_back, resample
 from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity
+from pipelines.settings import Settings
 from pipelines.slabs import LabelSlab, Slab, decide_labels
 from pipelines.slice_stream import logit_stream
 from pipelines.sliding_window import StreamOptions, air_below
-from pipelines.task import (
-    Compute,
-    Interpretation,
-    Localisation,
-    LocaliseSettings,
-    Network,
-    Prediction,
-    Settings,
-    Task,
-    slice_context,
-)
 from pipelines.tensors import as_tensor, image_of
 from pipelines.windows import WindowSettings
 
@@ -72,7 +65,7 @@ class TrainingRange(Settings):
     in_plane_spacing_mm: tuple[float, float] = (0.4, 1.6)
 
 
-class LiverCt(Task):
+class LiverCt(ImageTask):
     """Settings and steps of the liver CT task."""
 
     label_set: ClassVar[LabelSet] = LIVER_AND_TUMOR

@@ -17,7 +17,8 @@ from datasets.geometry import Grid
 from datasets.io.dicom_ct import CtSeriesOptions, write_ct_series
 from pipelines.model_store import untrained
 from pipelines.run import Pipeline
-from pipelines.task import Compute, Task
+from pipelines.examination import Compute
+from pipelines.task import Task
 from tests.pipelines.liver_scene import OWN_GRID, PATIENT, Constant, Ellipsoid, Oracle, field_of_view, scan
 
 GRID = field_of_view((4.0, 4.0, 5.0))

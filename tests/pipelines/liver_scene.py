@@ -16,10 +16,11 @@ from datasets.errors import InputRefused
 from datasets.geometry import Grid, grid_from_axes
 from datasets.image import Image, Intensity
 from datasets.study import Loaded, Series, Study
+from pipelines.examination import Compute
 from pipelines.model_store import untrained
 from pipelines.results import Result
 from pipelines.run import Pipeline
-from pipelines.task import Compute, load_task
+from pipelines.task import load_task
 
 Vector = tuple[float, float, float]
 

@@ -15,10 +15,10 @@ from datasets.phantoms import ct_phantom, default_grid
 from datasets.resampling import Interpolation, resample
 from networks.build import build
 from pipelines.coarse_weights import Case, batches, localisation, recipe, varied_grid
+from pipelines.examination import Compute
 from pipelines.localise import Localiser
 from pipelines.model_store import find_weights, read_card
 from pipelines.phantom_training import Schedule
-from pipelines.task import Compute
 
 SCHEDULE = Schedule(steps=30, batch=4, crop_px=48)
 LOWEST, HIGHEST = -248.0, 202.0

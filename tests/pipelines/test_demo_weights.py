@@ -8,12 +8,13 @@ import torch
 
 from datasets.image import Image
 from pipelines.demo_weights import Case, batches
+from pipelines.examination import Compute
 from pipelines.metrics.dice import dice
 from pipelines.model_store import untrained
 from pipelines.phantom_training import Schedule, train
 from pipelines.regions import components_by_size
 from pipelines.run import Pipeline
-from pipelines.task import Compute, Task, load_task
+from pipelines.task import Task, load_task
 from tests.pipelines.liver_scene import (
     BODY,
     LIVER_HU,

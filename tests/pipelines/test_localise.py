@@ -12,12 +12,13 @@ from datasets.box import bounding_box
 from datasets.errors import ConfigError, WeightsError
 from datasets.image import Image
 from networks.build import build
+from pipelines.examination import Compute
 from pipelines.loaded_network import LoadedNetwork
 from pipelines.localise import Localiser
 from pipelines.model_store import Card, save_weights, untrained
 from pipelines.run import Pipeline
 from pipelines.score import run_key
-from pipelines.task import Compute, Task, load_task
+from pipelines.task import Task, load_task
 from tests.pipelines.liver_scene import (
     HEALTHY,
     LIVER_HU,

@@ -11,8 +11,7 @@ from torch import nn
 
 from datasets.errors import WeightsError
 from networks.build import build
-from networks.checkpoints.imported import Input
-from networks.configs import DenseUNetConfig, UNetPlusPlusConfig
+from networks.configs import DenseUNetConfig, Input, UNetPlusPlusConfig
 from networks.inference import for_inference
 from pipelines.model_store import (
     Card,
@@ -140,7 +139,7 @@ def test_cards_from_before_imports_are_read(saved: Path) -> None:
 
 
 def test_cards_tell_what_an_import_knew(saved: Path) -> None:
-    expects = Input("HU", 1, None, -200.0, 250.0, (0.5,), (0.25,))
+    expects = Input(scale="HU", channels=1, low=-200.0, high=250.0, mean=(0.5,), std=(0.25,))
     known = {"source": "a.pth", "source_sha256": "0" * 64, "layout": "theirs", "drawn_anew": 3, "notes": ("one", "two")}
     card = CARD.model_copy(update=known | {"labels": ("a", ""), "operating_points": {"a": 0.25}, "input": expects})
     save_tensors(build(CONFIG, seed=1).state_dict(), CONFIG, card, saved)

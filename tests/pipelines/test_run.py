@@ -12,10 +12,11 @@ from datasets.errors import ConfigError, InputRefused, WeightsError
 from datasets.phantoms import default_grid
 from datasets.study import Series, Study
 from networks.build import build
+from pipelines.examination import Compute
 from pipelines.model_store import Card, save_weights
 from pipelines.phantom_check import phantom_study
 from pipelines.run import Pipeline, pick_compute, record_of
-from pipelines.task import Compute, load_task
+from pipelines.task import load_task
 from tests.pipelines.liver_scene import OWN_GRID, Reading, Said, field_of_view, pipeline, refused_study, scan, study
 
 SMALL = (

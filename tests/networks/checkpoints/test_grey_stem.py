@@ -9,9 +9,10 @@ from torch.nn import functional
 
 from networks.build import build
 from networks.checkpoints.grey_stem import grey_stem
-from networks.checkpoints.imported import CheckpointRefused, Imported, Input
+from networks.checkpoints.imported import CheckpointRefused, Imported
 from networks.checkpoints.importing import import_checkpoint
 from networks.checkpoints.targets import Wishes
+from networks.configs import Input
 from tests.networks.checkpoints.foreign_networks import (
     SMALL,
     TorchvisionDenseNet,
@@ -81,7 +82,7 @@ def test_normalisation_per_channel_is_folded_in_exactly_but_for_the_edge(imagene
 
 def test_equal_statistics_are_exact_to_the_edge() -> None:
     kernel, mean = pixels(8, 3, 7, 7).double(), pixels(8, seed=1).double()
-    stem = grey_stem(kernel, mean, Input("grey thrice", 3, None, 0.0, 1.0, (0.5,) * 3, (0.25,) * 3))
+    stem = grey_stem(kernel, mean, Input(scale="grey thrice", channels=3, mean=(0.5,) * 3, std=(0.25,) * 3))
     assert stem.input is not None
     assert (stem.input.mean, stem.input.std) == ((0.5,), (0.25,))
     z = pixels(1, 1, 16, 16, seed=2).double()
