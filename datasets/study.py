@@ -45,6 +45,7 @@ class Series:
         repairs: What reading it puts right, as far as headers tell.
         refusal: Why it cannot be used, or None.
         read: Loads the pixels. Picklable, so that a worker process can be handed a study.
+        name: What the scanner called it ("t1_mprage_sag"), to choose by and never to tell: people type into it.
         projection: Of a film: "frontal" or "lateral" as its header says; "" where it does not, or there is none.
         slide: Opens the pyramid of a whole slide, which `read` then refuses to load; None for everything else.
         stack: Opens a file of many pictures that are scored together; None for everything else.
@@ -58,6 +59,7 @@ class Series:
     repairs: tuple[Repair, ...]
     refusal: InputRefused | None
     read: Callable[[], Loaded]
+    name: str = ""
     projection: Projection = ""
     slide: "Callable[[], Slide] | None" = None
     stack: "Callable[[], PatchStack] | None" = None

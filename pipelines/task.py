@@ -72,6 +72,10 @@ class Task(Settings, ABC):
         del card
         return self
 
+    def gather(self, studies: Sequence[Study]) -> tuple[Study, ...]:
+        """Put together what belongs to one examination and came as several; as it came, unless the task knows more."""
+        return tuple(studies)
+
     def choose(self, study: Study) -> Chosen:
         """What of a study is looked at: one series, by rule, unless the task has other wishes.
 

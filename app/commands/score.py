@@ -71,7 +71,9 @@ def command(
         with open_inputs(inputs) as inventory:
             for repair in inventory.repairs:
                 _tell(f"{repair.code.value}: {repair.message}")
-            scored = _run_until_interrupted(inventory.studies, pipeline, folder, resumption, quiet=as_json)
+            scored = _run_until_interrupted(
+                pipeline.task.gather(inventory.studies), pipeline, folder, resumption, quiet=as_json
+            )
     except InputRefused as refusal:
         if as_json:
             _print_json({"task": chosen.name, "studies": [], "error": ErrorRecord.of(refusal).model_dump()})

@@ -200,3 +200,9 @@ def test_only_tasks_of_one_image_have_its_steps(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("pipelines.image_task.load_task", lambda *_: Pair(name="pair", network=SMALL))
     with pytest.raises(ConfigError, match="a task that looks at one image; got pair, of kind pair"):
         load_image_task("pair")
+
+
+def test_studies_stay_as_they_came_unless_a_task_puts_them_together(task: Pair) -> None:
+    studies = [_study(1), _study(2)]
+    assert task.gather(studies) == tuple(studies)
+    assert task.gather([]) == ()

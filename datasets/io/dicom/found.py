@@ -51,6 +51,7 @@ class Found:
             repairs=told,
             refusal=self.refusal,
             read=read,
+            name=first.text("SeriesDescription"),
         )
 
     def _description(self) -> str:
