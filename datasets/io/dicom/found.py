@@ -8,6 +8,7 @@ from datasets.codes import Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.io.dicom.instance import Instance
+from datasets.io.dicom.projection import projection_of
 from datasets.study import Loaded, Series
 
 
@@ -52,6 +53,7 @@ class Found:
             refusal=self.refusal,
             read=read,
             name=first.text("SeriesDescription"),
+            projection=projection_of(first) if self.images == 1 else "",
         )
 
     def _description(self) -> str:

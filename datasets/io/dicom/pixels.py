@@ -163,6 +163,15 @@ def inverted(stored: Pixels, instance: Instance) -> Pixels:
     return np.asarray(ends - stored.astype(np.int64)).astype(stored.dtype)
 
 
+def stored_range(instance: Instance) -> tuple[int, int] | None:
+    """The smallest and the largest value the stored bits can hold; None for pixels of floating point."""
+    if instance.pixel_keyword != "PixelData":
+        return None
+    bits, _ = _bits(instance)
+    low = -(2 ** (bits - 1)) if _is_signed(instance) else 0
+    return low, low + 2**bits - 1
+
+
 def same_picture(frames: Sequence[Frame]) -> bool:
     """Whether frames show the same values in the same way.
 

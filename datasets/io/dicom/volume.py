@@ -1,6 +1,7 @@
 """Pixels of a stack of slices, or of a film, as an image: what a series' `read` calls."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
 from datasets.geometry import Affine
 from datasets.image import Image, Intensity
+from datasets.io.dicom.film_display import displayed
 from datasets.io.dicom.frames import Frame
 from datasets.io.dicom.geometry import Stack
 from datasets.io.dicom.instance import Instance, lenient
@@ -65,7 +67,7 @@ def read_film(frame: Frame, affine: Affine | None, repairs: tuple[Repair, ...]) 
 
     Returns:
         An image (C, columns, rows, 1): one channel, or three for colours. MONOCHROME1 is inverted, so that more is
-        always brighter.
+        always brighter. `shown` says which values are black and white.
 
     Raises:
         InputRefused: Pixels cannot be decoded, are not finite, or are all equal.
@@ -81,9 +83,10 @@ def read_film(frame: Frame, affine: Affine | None, repairs: tuple[Repair, ...]) 
         if instance.text("PhotometricInterpretation") == "MONOCHROME1":
             stored = inverted(stored, instance)
         collector = _Collector((frame,), None)
-        collector.put(0, modality_values(stored, frame), mask)
+        values, shown = displayed(modality_values(stored, frame), frame)
+        collector.put(0, values, mask)
         slices, padded = collector.finish((frame,))
-    image = Image.from_slices(slices, Intensity.GREY, affine)
+    image = replace(Image.from_slices(slices, Intensity.GREY, affine), shown=shown)
     return Loaded(image, (*repairs, *padded), _source((frame,), with_planes=False))
 
 

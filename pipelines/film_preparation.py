@@ -1,0 +1,122 @@
+"""From a film as it was read to the pixels a network expects: what is shown, squared, resized, scaled."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import interpolate
+
+from datasets.codes import RefusalCode, Repair, RepairCode
+from datasets.errors import InputRefused
+from datasets.image import Image, Intensity
+from networks.configs import Input
+
+Grey = NDArray[np.float32]
+
+# Rec. ITU-R BT.601, as pillow and most viewers turn colour into grey.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# What detectors store; a file of 16 bits seldom uses them all.
+_USUAL_BITS = (8, 10, 12, 14, 16)
+# Between the darkest and brightest hundredth of a film that shows anything, as a share of what could be shown.
+_LEAST_CONTRAST, _TAILS = 0.02, (1.0, 99.0)
+# Pixels are taken for square up to this ratio.
+_SQUARE = 1.01
+
+
+def shown(image: Image) -> tuple[Grey, tuple[Repair, ...]]:
+    """What a viewer shows of a film.
+
+    Args:
+        image: (1 or 3, I, J, 1), one film.
+
+    Returns:
+        (rows, columns) from 0, black, to 1, white, rows and columns equally far apart; and what had to be assumed.
+
+    Raises:
+        InputRefused: It is no single picture (`unsupported_dimensions`), or it shows nothing (`blank_image`).
+    """
+    if image.shape[2] != 1 or image.channels not in (1, 3):
+        got = f"{image.channels} channels of {image.shape[2]} slices"
+        raise InputRefused(RefusalCode.UNSUPPORTED_DIMENSIONS, "a film", got, "score volumes with a task for volumes")
+    planes = image.array[..., 0].transpose(0, 2, 1)  # (C, rows, columns)
+    low, high, repairs = _range(image)
+    values = planes.astype(np.float32)
+    grey = values[0] if len(values) == 1 else np.tensordot(_LUMA, values, axes=1)
+    grey = np.clip((grey - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    dark, bright = np.percentile(grey, _TAILS)
+    if not bright - dark >= _LEAST_CONTRAST:
+        got = f"{image.shape[0]} x {image.shape[1]} pixels of one grey, {float(np.median(grey)):.0%} of white"
+        raise InputRefused(RefusalCode.BLANK_IMAGE, "a film that shows something", got, "check the export of the film")
+    return _with_square_pixels(grey, image), repairs
+
+
+def prepared(grey: Grey, expected: Input) -> Image:
+    """What a network expects of a film.
+
+    Args:
+        grey: As `shown` gives it.
+        expected: A property of the weights.
+
+    Returns:
+        float32 (channels, columns, rows, 1) without a spacing.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(_squared(grey, expected)))[None, None]
+    if expected.size_px is not None:
+        size = (expected.size_px, expected.size_px)
+        tensor = interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)
+    scaled = expected.low + (expected.high - expected.low) * tensor[0].numpy()  # (1, rows, columns)
+    planes = np.repeat(scaled, expected.channels, axis=0)
+    if expected.mean:
+        planes = planes - _per_channel(expected.mean)
+    if expected.std:
+        planes = planes / _per_channel(expected.std)
+    return Image(planes.astype(np.float32)[:, np.newaxis].transpose(0, 3, 2, 1), Intensity.GREY)
+
+
+def _range(image: Image) -> tuple[float, float, tuple[Repair, ...]]:
+    """What is shown black and white, and how that is known."""
+    if image.shown is not None:
+        return *image.shown, ()
+    kind = image.array.dtype
+    if kind == np.uint8:
+        return 0.0, 255.0, ()
+    low, high = float(image.array.min()), float(image.array.max())
+    if kind.kind == "u":
+        bits = next((bits for bits in _USUAL_BITS if high < 2**bits), 8 * kind.itemsize)
+        if bits == 8 * kind.itemsize:
+            return 0.0, float(2**bits - 1), ()
+        message = f"values reach {high:.0f} of {2 ** (8 * kind.itemsize) - 1}: {2**bits - 1} was taken for white"
+        return 0.0, float(2**bits - 1), (Repair(RepairCode.DISPLAY_RANGE_ASSUMED, message),)
+    message = f"the file does not say what is black and white: its lowest and highest values, {low:g} and {high:g}"
+    return low, max(high, low + 1e-6), (Repair(RepairCode.DISPLAY_RANGE_ASSUMED, message),)
+
+
+def _with_square_pixels(grey: Grey, image: Image) -> Grey:
+    if image.affine is None:
+        return grey
+    across_mm, down_mm = image.grid.spacing_mm[:2]
+    if max(across_mm, down_mm) <= _SQUARE * min(across_mm, down_mm):
+        return grey
+    finest = min(across_mm, down_mm)
+    size = (round(grey.shape[0] * down_mm / finest), round(grey.shape[1] * across_mm / finest))
+    tensor = torch.from_numpy(grey)[None, None]
+    return interpolate(tensor, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def _squared(grey: Grey, expected: Input) -> Grey:
+    rows, columns = grey.shape
+    if rows == columns or expected.fit == "stretch":
+        return grey
+    edge = min(rows, columns) if expected.fit == "crop" else max(rows, columns)
+    if expected.fit == "crop":
+        top, left = (rows - edge) // 2, (columns - edge) // 2
+        return grey[top : top + edge, left : left + edge]
+    square = np.zeros((edge, edge), dtype=np.float32)
+    top, left = (edge - rows) // 2, (edge - columns) // 2
+    square[top : top + rows, left : left + columns] = grey
+    return square
+
+
+def _per_channel(numbers: tuple[float, ...]) -> NDArray[Any]:
+    return np.asarray(numbers, dtype=np.float32).reshape(-1, 1, 1)
