@@ -11,7 +11,7 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from datasets.errors import ConfigError
 from datasets.labels import LabelSet
@@ -36,8 +36,11 @@ class OutputSettings(Settings):
     probability: bool = Field(default=False, description="write probability.nii.gz")
 
 
-class Task(Settings, ABC):
+class Task(BaseModel, ABC):
     """One thing the project can say about a study."""
+
+    # As all settings; not by inheritance, of which tasks have two levels of their own.
+    model_config = Settings.model_config
 
     label_set: ClassVar[LabelSet] = LabelSet(())
 

@@ -27,7 +27,7 @@ def command(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A DICOM folder, a folder of such folders, a .zip, NIfTI, PNG, JPEG or "
+            help="A DICOM folder, a folder of such folders, a .zip, NIfTI, PNG, JPEG, TIFF, slide, .npz, .h5 or "
             "DICOM file, or a text file that lists them.",
         ),
     ],
@@ -126,7 +126,7 @@ def _series(series: Series, headers_only: bool) -> dict[str, Any]:
         "repairs": _repairs(series.repairs),
         "refusal": _refusal(series.refusal),
     }
-    if headers_only or series.refusal is not None:
+    if headers_only or series.refusal is not None or _is_too_large(series):
         return told
     try:
         loaded = series.load()
@@ -143,6 +143,11 @@ def _series(series: Series, headers_only: bool) -> dict[str, Any]:
     }
     grid = None if image.affine is None else _grid(image.grid)
     return told | {"grid": grid, "pixels": pixels, "repairs": _repairs(loaded.repairs)}
+
+
+def _is_too_large(series: Series) -> bool:
+    """Whether a series is read piece by piece when it is scored: its description tells what there is."""
+    return series.stack is not None or (series.slide is not None and series.modality == "SM")
 
 
 def _choice(study: Study, task: Wanted) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """From what a person names to the studies in it: folders, archives, single files, and lists of all of these.
 
-The unit is the study. DICOM files are grouped by what their headers say; every NIfTI file and every picture is a study
-of its own, named after the file. One broken study never hides the others: it becomes a `Study` with a refusal.
+The unit is the study. DICOM files are grouped by what their headers say; every NIfTI file, picture and slide is a study
+of its own, named after the file, and so is every picture of a NumPy archive. One broken study never hides the others:
+it becomes a `Study` with a refusal.
 """
 
 import os
@@ -15,13 +16,7 @@ from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.io.archive import extracted
 from datasets.io.dicom import read_studies
-from datasets.io.file_studies import (
-    NIFTI_SUFFIXES,
-    PICTURE_SUFFIXES,
-    check_readable,
-    file_study,
-    refused_study,
-)
+from datasets.io.file_studies import FILE_SUFFIXES, check_readable, file_studies, is_beside, refused_study
 from datasets.io.study_names import named_apart
 from datasets.study import Study
 
@@ -75,11 +70,12 @@ class _Found:
 def open_inputs(inputs: Sequence[Path]) -> Iterator[Inventory]:
     """Find the studies in some inputs; archives stay unpacked until the block ends.
 
-    An input is a DICOM folder (with all its subfolders), a folder of such folders, a folder of NIfTI files or pictures,
-    a .zip of any of these, one NIfTI, PNG, JPEG or DICOM file, or a text file (.txt, .list) that names them: one path a
-    line, relative to the text file's folder, with `#` before comments. In folders, hidden files and documents (.txt,
-    .csv, .json, README …) are passed over in silence, other files that are no images with a note. An input named twice
-    counts once. No symbolic link is followed into a folder already seen.
+    An input is a DICOM folder (with all its subfolders), a folder of such folders, a folder of NIfTI files, pictures or
+    slides, a .zip of any of these, one NIfTI, PNG, JPEG, TIFF, slide or DICOM file, many pictures in a .npz or .h5, or
+    a text file (.txt, .list) that names them: one path a line, relative to the text file's folder, with `#` before
+    comments. In folders, hidden files and documents (.txt, .csv, .json, README …) are passed over in silence, other
+    files that are no images with a note. An input named twice counts once. No symbolic link is followed into a folder
+    already seen.
 
     Args:
         inputs: Paths as the caller gave them; they come back in `Study.source`.
@@ -200,14 +196,16 @@ def _refuse_folder(place: _Place, error: OSError) -> None:
 
 def _files(files: Sequence[Path], place: _Place) -> _Found:
     by_file: list[Study] = []
-    candidates = []
+    candidates, beside = [], []
     for file in files:
-        lowered = file.name.lower()
-        if lowered.endswith((*NIFTI_SUFFIXES, *PICTURE_SUFFIXES)):
-            by_file.append(file_study(file, place.told(file)))
+        if file.name.lower().endswith(FILE_SUFFIXES):
+            if len(files) > 1 and is_beside(file):
+                beside.append(file)
+            else:
+                by_file += file_studies(file, place.told(file))
         elif len(files) == 1 or not _is_document(file):
             candidates.append(file)
-    return _dicom(candidates, place) + _Found(tuple(by_file))
+    return _dicom(candidates, place) + _Found(tuple(by_file), _told_ignored(beside, place))
 
 
 def _is_document(file: Path) -> bool:
@@ -245,7 +243,7 @@ def _told_ignored(files: Sequence[Path], place: _Place) -> tuple[Repair, ...]:
 def _no_image(got: str) -> InputRefused:
     return InputRefused(
         RefusalCode.UNREADABLE_FILE,
-        "a DICOM, NIfTI, PNG, JPEG or zip file, or a text file (.txt) that lists them",
+        "a DICOM, NIfTI, PNG, JPEG, TIFF, slide, .npz, .h5 or zip file, or a text file (.txt) that lists them",
         got,
         "check the path and that the file opens in a viewer",
     )
@@ -254,7 +252,7 @@ def _no_image(got: str) -> InputRefused:
 def _empty(got: str) -> InputRefused:
     return InputRefused(
         RefusalCode.EMPTY_INPUT,
-        "DICOM, NIfTI, PNG or JPEG files",
+        "DICOM, NIfTI, PNG, JPEG, TIFF or slide files",
         got,
         "check the path; other formats must be converted first",
     )

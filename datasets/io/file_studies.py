@@ -1,4 +1,4 @@
-"""Studies of a single file: a NIfTI volume, a picture, or something that could not be read."""
+"""Studies of a single file: a NIfTI volume, a picture or many, a slide, or something that could not be read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,19 @@ from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
 from datasets.io.nifti import SUFFIXES as NIFTI_SUFFIXES
 from datasets.io.nifti import read_header, read_nifti
+from datasets.io.patch_stack import SUFFIXES as STACK_SUFFIXES
+from datasets.io.patch_stack import holds_labels_alone, stack_series
 from datasets.io.picture import SUFFIXES as PICTURE_SUFFIXES
 from datasets.io.picture import read_picture, read_picture_header
+from datasets.io.picture_set import SUFFIXES as SET_SUFFIXES
+from datasets.io.picture_set import picture_studies
+from datasets.io.slide.opening import SUFFIXES as SLIDE_SUFFIXES
+from datasets.io.slide_studies import slide_series
 from datasets.study import Loaded, Series, Study
 
-__all__ = ["NIFTI_SUFFIXES", "PICTURE_SUFFIXES", "check_readable", "file_study", "refused_study", "stem"]
+__all__ = ["FILE_SUFFIXES", "check_readable", "file_studies", "is_beside", "refused_study", "stem"]
+
+FILE_SUFFIXES = (*NIFTI_SUFFIXES, *PICTURE_SUFFIXES, *SLIDE_SUFFIXES, *STACK_SUFFIXES, *SET_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -30,23 +38,29 @@ class _Reader:
             raise _retold(refusal, self.file, self.source) from refusal
 
 
-def file_study(file: Path, source: str) -> Study:
-    """The study of one NIfTI file or picture, by what its header says; pixels are read when the series is loaded.
+def file_studies(file: Path, source: str) -> tuple[Study, ...]:
+    """The studies of one file, by what its header says; pixels are read when a series is loaded.
 
     Args:
-        file: Where the file lies; its name ends in one of the suffixes.
+        file: Where the file lies; its name ends in one of `FILE_SUFFIXES`.
         source: What the caller calls it.
 
     Returns:
-        A study of one series, named after the file; a refused one where the header cannot be used.
+        A study of one series, named after the file; one for every picture of a NumPy archive; a refused one where the
+        header cannot be used.
     """
-    make = _nifti_series if file.name.lower().endswith(NIFTI_SUFFIXES) else _picture_series
     try:
         check_readable(file, source)
-        series = make(file, source)
+        if file.name.lower().endswith(SET_SUFFIXES):
+            return picture_studies(file, source)
+        return (Study(stem(file), source, (_series(file, source),)),)
     except InputRefused as refusal:
-        return refused_study(file, source, refusal)
-    return Study(stem(file), source, (series,))
+        return (refused_study(file, source, refusal),)
+
+
+def is_beside(file: Path) -> bool:
+    """Whether a file holds no pictures and belongs to another one that does, such as their labels."""
+    return file.name.lower().endswith(STACK_SUFFIXES) and holds_labels_alone(file)
 
 
 def refused_study(file: Path, source: str, refusal: InputRefused) -> Study:
@@ -77,6 +91,17 @@ def check_readable(path: Path, source: str) -> None:
             f"{source}: {error.strerror or type(error).__name__}",
             "check the path" if isinstance(error, FileNotFoundError) else "check that you may read it",
         ) from error
+
+
+def _series(file: Path, source: str) -> Series:
+    lowered = file.name.lower()
+    if lowered.endswith(NIFTI_SUFFIXES):
+        return _nifti_series(file, source)
+    if lowered.endswith(SLIDE_SUFFIXES):
+        return slide_series(file, source, stem(file))
+    if lowered.endswith(STACK_SUFFIXES):
+        return stack_series(file, source, stem(file))
+    return _picture_series(file, source)
 
 
 def _nifti_series(file: Path, source: str) -> Series:

@@ -15,6 +15,7 @@ from datasets.io.dicom.frames import Frame, frames_of
 from datasets.io.dicom.geometry import stack_of
 from datasets.io.dicom.instance import Instance
 from datasets.io.dicom.pixels import is_colour
+from datasets.io.dicom.slides import is_slide, slide_series
 from datasets.io.dicom.volume import read_volume
 from datasets.study import Series
 
@@ -26,7 +27,7 @@ _SAME_SPACING = 1e-4
 
 
 def series_of(uid: str, instances: Sequence[Instance]) -> tuple[Series, ...]:
-    """The volumes and films among the images of one series.
+    """The volumes and films among the images of one series, or its slide.
 
     Args:
         uid: SeriesInstanceUID. The largest usable volume keeps it; further ones get "#2", "#3" ….
@@ -35,6 +36,10 @@ def series_of(uid: str, instances: Sequence[Instance]) -> tuple[Series, ...]:
     Returns:
         At least one series, usable or refused; the largest usable first.
     """
+    slides = [instance for instance in instances if is_slide(instance)]
+    if slides:
+        others = [instance for instance in instances if not is_slide(instance)]
+        return (slide_series(uid, slides), *(series_of(f"{uid}#2", others) if others else ()))
     slices = [instance for instance in instances if _is_slice(instance)]
     films = [instance for instance in instances if not _is_slice(instance)]
     found: list[Found] = []

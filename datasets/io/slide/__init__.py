@@ -1,0 +1,1 @@
+"""Whole slides in: TIFF pyramids, the formats of scanners' makers, and DICOM."""
