@@ -60,12 +60,15 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@touch $(STAMP)
 
-demo: $(STAMP) ## phantom studies, scored with the weights that ship, found beside truth
+demo: $(STAMP) ## phantoms of every task, scored with the weights that ship, found beside truth
 	$(BIN)/denselens demo $(DEMO_ARGS)
 
-demo-weights: $(STAMP) ## train the weights that ship again, from their fixed seed
+demo-weights: $(STAMP) ## train the weights that ship and come from phantoms again, from their fixed seeds
 	$(BIN)/python -m pipelines.demo_weights
 	$(BIN)/python -m pipelines.coarse_weights
+	$(BIN)/python -m pipelines.chest_phantom_weights
+	$(BIN)/python -m pipelines.patch_weights
+	$(BIN)/python -m pipelines.refiner_weights
 
 test: $(STAMP) ## linters, types, import rules, budgets and tests, except the slow ones
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

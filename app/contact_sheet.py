@@ -7,24 +7,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 from scipy.ndimage import binary_opening
 from skimage.measure import find_contours
 
+from app.drawing import BACKGROUND, FAINT, OVERSAMPLING, TEXT, TRUTH, Colour, dashes, font
 from datasets.image import Array, Image
 from datasets.io.atomic import atomic_path
 from datasets.labels import LabelSet
 from datasets.resampling import reorient
 
-Colour = tuple[int, int, int]
 Mask = NDArray[np.bool_]
 
 TILES_PER_ROW = 5
 _TILE_PX, _HEADER_PX, _MARGIN_PX = 340, 54, 10
-_BACKGROUND, _TEXT, _FAINT, _TRUTH = (16, 18, 22), (236, 238, 240), (150, 156, 164), (255, 255, 255)
-# Drawn larger and shrunk, so that outlines are smooth.
-_OVERSAMPLING = 2
-_DASH_PX = 5.0
 # How radiologists look at slices: i to the patient's left, j to the back, from the feet up.
 _DISPLAYED = "LPS"
 # The usual window for the abdomen: centre 40 HU, width 400 HU.
@@ -66,7 +62,7 @@ def write_contact_sheet(rows: Sequence[Row], label_set: LabelSet, path: Path) ->
         raise ValueError("expected at least one row; got none")
     width = TILES_PER_ROW * (_TILE_PX + _MARGIN_PX) + _MARGIN_PX
     pictures = [_draw_row(row, label_set, width) for row in rows]
-    sheet = Picture.new("RGB", (width, sum(p.height for p in pictures) + _HEADER_PX), _BACKGROUND)
+    sheet = Picture.new("RGB", (width, sum(p.height for p in pictures) + _HEADER_PX), BACKGROUND)
     top = 0
     for picture in pictures:
         sheet.paste(picture, (0, top))
@@ -127,10 +123,10 @@ def _draw_row(row: Row, label_set: LabelSet, width: int) -> Picture.Image:
     view = _view(scene, slices)
     tiles = [_draw_tile(scene, view, k, label_set) for k in slices]
     height = _HEADER_PX + max(tile.height for tile in tiles) + _MARGIN_PX
-    picture = Picture.new("RGB", (width, height), _BACKGROUND)
+    picture = Picture.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
-    draw.text((_MARGIN_PX, 8), row.title, _TEXT, _font(19))
-    draw.text((_MARGIN_PX, 32), row.subtitle, _FAINT, _font(15))
+    draw.text((_MARGIN_PX, 8), row.title, TEXT, font(19))
+    draw.text((_MARGIN_PX, 32), row.subtitle, FAINT, font(15))
     for column, tile in enumerate(tiles):
         picture.paste(tile, (_MARGIN_PX + column * (_TILE_PX + _MARGIN_PX), _HEADER_PX))
     return picture
@@ -160,7 +156,7 @@ def _view(scene: _Scene, slices: Sequence[int]) -> _View:
             air = round(_AIR_AROUND_MM / spacing_mm[axis])
             low[axis] = max(0, int(occupied[0]) - air)
             high[axis] = min(high[axis], int(occupied[-1]) + 1 + air)
-    px_per_mm = _TILE_PX * _OVERSAMPLING / max((high[a] - low[a]) * spacing_mm[a] for a in (0, 1))
+    px_per_mm = _TILE_PX * OVERSAMPLING / max((high[a] - low[a]) * spacing_mm[a] for a in (0, 1))
     return _View((low[0], low[1]), (high[0], high[1]), (px_per_mm * spacing_mm[0], px_per_mm * spacing_mm[1]))
 
 
@@ -172,10 +168,10 @@ def _draw_tile(scene: _Scene, view: _View, k: int, label_set: LabelSet) -> Pictu
     for label in label_set.labels:
         _outline(draw, view.cut(scene.labels.array, k) >= label.index, view.px_per_voxel, label.colour)
         if scene.truth is not None:
-            _outline(draw, view.cut(scene.truth.array, k) >= label.index, view.px_per_voxel, _TRUTH, dashed=True)
+            _outline(draw, view.cut(scene.truth.array, k) >= label.index, view.px_per_voxel, TRUTH, dashed=True)
     _annotate(draw, scene.image, k, view)
     width, height = view.size_px
-    return tile.resize((width // _OVERSAMPLING, height // _OVERSAMPLING), Picture.Resampling.LANCZOS)
+    return tile.resize((width // OVERSAMPLING, height // OVERSAMPLING), Picture.Resampling.LANCZOS)
 
 
 def _outline(
@@ -185,25 +181,14 @@ def _outline(
         # Minus the padding, plus the half voxel between a voxel's centre and its edge.
         points = (contour - 0.5) * px_per_voxel
         if dashed:
-            for dash in _dashes(points):
-                draw.line([tuple(point) for point in dash], colour, width=2 * _OVERSAMPLING, joint="curve")
+            for dash in dashes(points):
+                draw.line([tuple(point) for point in dash], colour, width=2 * OVERSAMPLING, joint="curve")
         else:
-            draw.line([tuple(point) for point in points], colour, width=2 * _OVERSAMPLING, joint="curve")
-
-
-def _dashes(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """A line (n, 2) cut into dashes of equal length, however far apart its points lie."""
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    step = _DASH_PX * _OVERSAMPLING
-    dashes = []
-    for start in np.arange(0.0, along[-1], 2 * step):
-        at = np.linspace(start, min(start + step, along[-1]), 5)
-        dashes.append(np.stack([np.interp(at, along, points[:, axis]) for axis in (0, 1)], axis=1))
-    return dashes
+            draw.line([tuple(point) for point in points], colour, width=2 * OVERSAMPLING, joint="curve")
 
 
 def _annotate(draw: ImageDraw.ImageDraw, image: Image, k: int, view: _View) -> None:
-    edge = 6 * _OVERSAMPLING
+    edge = 6 * OVERSAMPLING
     width, height = view.size_px
     _write(draw, (edge, height / 2), "R", "lm")
     _write(draw, (width - edge, height / 2), "L", "rm")
@@ -211,31 +196,26 @@ def _annotate(draw: ImageDraw.ImageDraw, image: Image, k: int, view: _View) -> N
     height_mm = float(image.grid.points_mm([*middle, k])[2])
     _write(draw, (edge, edge), f"slice {k + 1}/{image.shape[2]}   {height_mm:+.0f} mm", "la")
     bar = _SCALE_BAR_MM / image.grid.spacing_mm[0] * view.px_per_voxel[0]
-    draw.line((width - edge - bar, height - edge, width - edge, height - edge), _TEXT, width=2 * _OVERSAMPLING)
+    draw.line((width - edge - bar, height - edge, width - edge, height - edge), TEXT, width=2 * OVERSAMPLING)
     _write(draw, (width - edge - bar / 2, height - 1.5 * edge), "5 cm", "mb")
 
 
 def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, anchor: str) -> None:
     """Write on a slice; the dark rim keeps it legible over bone."""
-    rim = 2 * _OVERSAMPLING
-    font = _font(13 * _OVERSAMPLING)
-    draw.text(place, text, _TEXT, font, anchor=anchor, stroke_width=rim, stroke_fill=_BACKGROUND)
+    rim = 2 * OVERSAMPLING
+    draw.text(place, text, TEXT, font(13 * OVERSAMPLING), anchor=anchor, stroke_width=rim, stroke_fill=BACKGROUND)
 
 
 def _draw_legend(sheet: Picture.Image, top: int, label_set: LabelSet, *, with_truth: bool) -> None:
     draw = ImageDraw.Draw(sheet)
     left, middle = _MARGIN_PX, top + _HEADER_PX // 2
     entries = [(label.name.replace("_", " "), label.colour, False) for label in label_set.labels]
-    entries += [("truth", _TRUTH, True)] if with_truth else []
+    entries += [("truth", TRUTH, True)] if with_truth else []
     for name, colour, dashed in entries:
         sample = np.array([[left, middle], [left + 28, middle]], dtype=np.float64)
-        for part in _dashes(sample) if dashed else [sample]:
+        for part in dashes(sample) if dashed else [sample]:
             draw.line([tuple(point) for point in part], colour, width=3)
-        draw.text((left + 36, middle), name, _TEXT, _font(15), anchor="lm")
-        left += 60 + round(draw.textlength(name, _font(15)))
+        draw.text((left + 36, middle), name, TEXT, font(15), anchor="lm")
+        left += 60 + round(draw.textlength(name, font(15)))
     note = "window 40/400 HU   research use only, not a medical device"
-    draw.text((sheet.width - _MARGIN_PX, middle), note, _FAINT, _font(15), anchor="rm")
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+    draw.text((sheet.width - _MARGIN_PX, middle), note, FAINT, font(15), anchor="rm")

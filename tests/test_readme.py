@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image as Picture
 
 from app.cli import main
 from app.commands import demo
-from datasets.phantoms import default_grid
+from app.demonstrations.liver import DemoScan, liver
+from datasets.io.slide_tiff import PyramidOptions, write_pyramid_tiff
+from datasets.phantoms import default_grid, film_phantom, slide_patches, slide_phantom
+from datasets.phantoms.nuclei import nuclei_phantom
 from networks.build import build
 from networks.configs import DenseNetConfig
 from tests.app.small_scans import dicom, nifti
@@ -58,11 +62,25 @@ def test_every_command_is_built(told: list[list[str]], repository: Path) -> None
     assert asked <= built
 
 
+def _pictures(folder: Path) -> None:
+    """What the README's commands for films, slides, micrographs and patches are given."""
+    for name in ("films", "micrographs", "patches/stroma", "patches/tumor"):
+        (folder / name).mkdir(parents=True)
+    Picture.fromarray(film_phantom(40).image(128).array[0, :, :, 0].T).save(folder / "films" / "film.png")
+    cells = nuclei_phantom(40, count=6, shape_px=(96, 64)).image().array[0, :, :, 0].T
+    Picture.fromarray(cells).save(folder / "micrographs" / "cells.png")
+    write_pyramid_tiff(slide_phantom(40, (900.0, 700.0)), folder / "slide.svs", 0.97, PyramidOptions(aperio=True))
+    patches = slide_patches(4, 40)
+    for number, (pixels, label) in enumerate(zip(patches.pixels, patches.labels, strict=True)):
+        Picture.fromarray(pixels).save(folder / "patches" / ("tumor" if label else "stroma") / f"{number}.png")
+    Picture.fromarray(patches.pixels[0]).save(folder / "patch.png")
+
+
 def test_every_command_works_as_typed_one_after_the_other(
     told: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "STUDIES", (demo.DemoStudy(1, default_grid((20.0, 20.0, 30.0))),))
+    monkeypatch.setattr(demo, "DEMONSTRATIONS", (liver((DemoScan(1, default_grid((20.0, 20.0, 30.0))),)),))
     places = {"path/to/study": dicom, "path/to/scan.nii.gz": nifti}
     for place, write in places.items():
         write(tmp_path / place)
@@ -70,14 +88,17 @@ def test_every_command_works_as_typed_one_after_the_other(
     torch.save(build(DenseNetConfig(out_channels=1000)).state_dict(), published)
     for name in ("first", "second"):
         dicom(tmp_path / "path" / "to" / "studies" / name, name)
+    _pictures(tmp_path / "path" / "to")
     ends = {}
     for words in told:
         if words[0] == "denselens" and len(words) > 2:
             ends[shlex.join(words)] = main(words[1:])
             assert capsys.readouterr().err == ""
-    assert {command.split()[1] for command in ends} == {"demo", "inspect", "score", "weights"}
+    assert {command.split()[1] for command in ends} == {"demo", "inspect", "score", "search", "weights"}
     assert set(ends.values()) == {0}, ends
-    assert (tmp_path / "demo-out" / "contact_sheet.png").is_file()
+    assert (tmp_path / "demo-out" / "liver_ct" / "contact_sheet.png").is_file()
     assert len((tmp_path / "results" / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2
+    for results in ("film-results", "slide-results", "nuclei-results"):
+        assert len((tmp_path / results / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
     assert (tmp_path / "weights" / "densenet121.safetensors").is_file()
     assert len(list((tmp_path / "explained").glob("*/probability.nii.gz"))) == 1

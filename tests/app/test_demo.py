@@ -1,5 +1,6 @@
-"""`denselens demo` on one small phantom of each kind: the table, the sheet, and the files behind them."""
+"""`denselens demo` on one small torso of each kind: the table, the sheet, and the files behind them."""
 
+import csv
 import json
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from PIL import Image as Picture
 
 from app.cli import main
 from app.commands import demo
+from app.demonstrations.liver import SCANS, DemoScan, liver
 from datasets.geometry import Grid, grid_from_axes
 from datasets.phantoms import ct_phantom, default_grid
 from tests.app.small_scans import files, know_everything, open_to_all, unprivileged
@@ -34,15 +36,15 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     folder = tmp_path_factory.mktemp("demo")
-    studies = (
-        demo.DemoStudy(SEEDS[0], default_grid((3.0, 3.0, 6.0))),
-        demo.DemoStudy(SEEDS[1], _upper_right_quarter(), dicom=False),
+    scans = (
+        DemoScan(SEEDS[0], default_grid((3.0, 3.0, 6.0))),
+        DemoScan(SEEDS[1], _upper_right_quarter(), dicom=False),
     )
-    stale = folder / "phantoms" / f"phantom-{SEEDS[0]}" / "IM0099.dcm"
+    stale = folder / "liver_ct" / "phantoms" / f"phantom-{SEEDS[0]}" / "IM0099.dcm"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"a slice of an earlier demonstration")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "STUDIES", studies)
+        patch.setattr(demo, "DEMONSTRATIONS", (liver(scans),))
         patch.setenv("COLUMNS", "80")
         printed: list[str] = []
         patch.setattr(demo, "Console", lambda: _Recorder(printed))
@@ -75,7 +77,9 @@ def test_the_table_tells_found_beside_truth(shown: Shown) -> None:
         assert float(error.rstrip("%")) == pytest.approx(100 * (float(liver_ml) / truth.liver_ml - 1), abs=0.06)
         assert 0.0 <= float(liver_dice) <= 1.0
         assert tumor_dice == "none" or 0.0 <= float(tumor_dice) <= 1.0
-        (file,) = (shown.folder / f"phantom-{seed}").glob("*/result.json")
+        with (shown.folder / "liver_ct" / "results" / "results.csv").open(encoding="utf-8") as rows:
+            name = [row["study"] for row in csv.DictReader(rows)][SEEDS.index(seed)]
+        file = shown.folder / "liver_ct" / "results" / name / "result.json"
         quantities = json.loads(file.read_text(encoding="utf-8"))["quantities"]
         values = {(q["label"], q["name"]): q["value"] for q in quantities}
         assert float(liver_ml) == pytest.approx(values["liver", "volume"], abs=0.06)
@@ -96,18 +100,18 @@ def test_the_table_fits_eighty_columns(shown: Shown) -> None:
 
 
 def test_the_studies_are_stored_like_anybodys(shown: Shown) -> None:
-    kept = files(shown.folder)
+    kept = files(shown.folder / "liver_ct")
     first, second = (f"phantom-{seed}" for seed in SEEDS)
     assert f"phantoms/{second}.nii.gz" in kept
     assert f"phantoms/{first}/IM0001.dcm" in kept
     assert f"phantoms/{first}/IM0099.dcm" not in kept
     assert sum(name.endswith("segmentation.dcm") for name in kept) == 1
     assert sum(name.endswith("segmentation.nii.gz") for name in kept) == 2
-    assert sum(name.endswith("manifest.json") for name in kept) == 2
+    assert sum(name.endswith("manifest.json") for name in kept) == 1
 
 
 def test_the_sheet_is_there_and_told(shown: Shown) -> None:
-    sheet = shown.folder / "contact_sheet.png"
+    sheet = shown.folder / "liver_ct" / "contact_sheet.png"
     assert f"Overlays: {sheet}" in shown.lines
     picture = np.asarray(Picture.open(sheet).convert("RGB"))
     # White dashes of the truth, and the colour of the liver.
@@ -116,17 +120,17 @@ def test_the_sheet_is_there_and_told(shown: Shown) -> None:
 
 
 def test_phantoms_are_not_those_that_weights_were_trained_or_checked_on() -> None:
-    seeds = {study.seed for study in demo.STUDIES}
-    assert len(seeds) == len(demo.STUDIES) >= 4
-    assert any(study.dicom for study in demo.STUDIES)
-    assert not all(study.dicom for study in demo.STUDIES)
+    seeds = {scan.seed for scan in SCANS}
+    assert len(seeds) == len(SCANS) >= 4
+    assert any(scan.dicom for scan in SCANS)
+    assert not all(scan.dicom for scan in SCANS)
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_clear_line_and_2(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     know_everything(monkeypatch)
-    monkeypatch.setattr(demo, "STUDIES", (demo.DemoStudy(1, default_grid((20.0, 20.0, 30.0))),))
+    monkeypatch.setattr(demo, "DEMONSTRATIONS", (liver((DemoScan(1, default_grid((20.0, 20.0, 30.0))),)),))
     base = open_to_all(tmp_path_factory.mktemp("closed"))
     with unprivileged():
         assert main(["demo", "--out", str(base / "out")]) == 2

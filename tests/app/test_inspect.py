@@ -184,4 +184,6 @@ def test_a_real_dicom_series_is_told_in_full(shared_data: Path, capsys: pytest.C
     assert (code, series["modality"], series["images"]) == (0, "CT", 20)
     assert series["grid"]["spacing_mm"][2] == pytest.approx(2.0, abs=1e-3)
     assert "spacing_from_positions" in [repair["code"] for repair in series["repairs"]]
-    assert told["studies"][0]["chosen"][0]["series_uid"] == series["uid"]
+    chosen = {one["task"]: one["series_uid"] for one in told["studies"][0]["chosen"]}
+    assert chosen["liver_ct"] == series["uid"]
+    assert chosen["chest_xray"] is None

@@ -1,0 +1,1 @@
+"""What `denselens demo` shows: one module per task."""
