@@ -5,6 +5,7 @@ own, before anything is calibrated or called. Operating points are of that proba
 reached. What a reader is told is calibrated where the weights' card knows how, and the threshold beside it with it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
@@ -31,9 +32,9 @@ class FindingsHead(Settings):
     labels: tuple[str, ...] = Field(min_length=1, description='in the order of the outputs; "" was never trained')
 
     @property
-    def outputs(self) -> int:
-        """Outputs of the network it takes."""
-        return len(self.labels)
+    def names(self) -> tuple[str, ...]:
+        """Of the network's outputs it takes, in order."""
+        return self.labels
 
 
 class ClassesHead(Settings):
@@ -44,12 +45,14 @@ class ClassesHead(Settings):
     negative: str | None = Field(default=None, description="the class that is nobody's finding: normal")
 
     @property
-    def outputs(self) -> int:
-        """Outputs of the network it takes."""
-        return len(self.labels)
+    def names(self) -> tuple[str, ...]:
+        """Of the network's outputs it takes, in order."""
+        return self.labels
 
     @model_validator(mode="after")
     def _names_its_own(self) -> Self:
+        if "" in self.labels:
+            raise ValueError(f"expected a name for every class; got {list(self.labels)}; name them all")
         if self.negative is not None and self.negative not in self.labels:
             raise ValueError(f"expected negative to be one of {list(self.labels)}; got {self.negative!r}; correct it")
         return self
@@ -65,9 +68,9 @@ class ScoreHead(Settings):
     high: float
 
     @property
-    def outputs(self) -> int:
-        """Outputs of the network it takes."""
-        return 1
+    def names(self) -> tuple[str, ...]:
+        """Of the network's output it takes."""
+        return (self.name,)
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -76,7 +79,8 @@ class ScoreHead(Settings):
         return self
 
 
-Head = Annotated[FindingsHead | ClassesHead | ScoreHead, Field(discriminator="kind")]
+AnyHead = FindingsHead | ClassesHead | ScoreHead
+Head = Annotated[AnyHead, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -99,17 +103,18 @@ class Judge:
     Attributes:
         heads: In the order of the network's outputs.
         operating_points: By label, the network's own probability from which on a finding is called; 0.5 without one.
-        calibration: By label.
+            Of three classes or more the most probable is called, and they have none.
+        calibration: By label. Classes are calibrated one by one and brought back to a sum of 1.
     """
 
-    heads: tuple[FindingsHead | ClassesHead | ScoreHead, ...]
+    heads: tuple[AnyHead, ...]
     operating_points: Mapping[str, float] = field(default_factory=dict)
     calibration: Mapping[str, Platt] = field(default_factory=dict)
 
     @property
-    def outputs(self) -> int:
-        """Outputs a network must have."""
-        return sum(head.outputs for head in self.heads)
+    def names(self) -> tuple[str, ...]:
+        """Of the outputs a network must have, in order."""
+        return tuple(name for head in self.heads for name in head.names)
 
     def answers(self, logits: Logits) -> Answers:
         """Take a network's logits (outputs,) apart.
@@ -117,13 +122,13 @@ class Judge:
         Raises:
             ValueError: There are more or fewer than the heads take.
         """
-        if logits.shape != (self.outputs,):
-            raise ValueError(f"expected logits ({self.outputs},); got shape {logits.shape}")
+        if logits.shape != (len(self.names),):
+            raise ValueError(f"expected logits ({len(self.names)},); got shape {logits.shape}")
         probabilities: dict[str, float] = {}
         scores: dict[str, float] = {}
         rest = logits.astype(np.float64)
         for head in self.heads:
-            own, rest = rest[: head.outputs], rest[head.outputs :]
+            own, rest = rest[: len(head.names)], rest[len(head.names) :]
             if isinstance(head, ScoreHead):
                 scores[head.name] = float(np.clip(own[0], head.low, head.high))
             else:
@@ -150,38 +155,81 @@ class Judge:
         )
 
     def _classes(self, head: ClassesHead, answers: Answers) -> list[Finding]:
-        told = [label for label in head.labels if label != head.negative]
-        if len(head.labels) == 2 and len(told) == 1:
-            return [self._finding(told[0], answers.probabilities[told[0]])]
+        if len(head.labels) == 2:
+            return self._either(head, answers)
         calibrated = {label: float(self._platt(label)(answers.probabilities[label])) for label in head.labels}
-        total = sum(calibrated.values())
-        winner = max(head.labels, key=lambda label: answers.probabilities[label])
-        return [
-            Finding(
-                label=label,
-                probability=round(calibrated[label] / total, _DIGITS),
-                raw_probability=round(answers.probabilities[label], _DIGITS),
-                # The most probable of several classes holds; there is no value at which one begins to.
-                threshold=round(1.0 / len(head.labels), _DIGITS),
-                positive=label == winner,
-                calibrated=any(label in self.calibration for label in head.labels),
+        told = {label: p / sum(calibrated.values()) for label, p in calibrated.items()}
+        winner = max(head.labels, key=lambda label: told[label])
+        findings = []
+        for label in head.labels:
+            # The most probable of several classes holds: what one of them must reach is the best of the others.
+            threshold = _rounded(max(p for other, p in told.items() if other != label))
+            positive = label == winner
+            findings.append(
+                Finding(
+                    label=label,
+                    probability=_agreeing(told[label], threshold, positive=positive),
+                    raw_probability=round(answers.probabilities[label], _DIGITS),
+                    threshold=threshold,
+                    positive=positive,
+                    calibrated=any(label in self.calibration for label in head.labels),
+                )
             )
-            for label in told
-        ]
+        return [finding for finding in findings if finding.label != head.negative]
+
+    def _either(self, head: ClassesHead, answers: Answers) -> list[Finding]:
+        """Two classes: what holds for the one holds for the other the other way round."""
+        second = next(label for label in reversed(head.labels) if label != head.negative)
+        first = next(label for label in head.labels if label != second)
+        point, platt = self.operating_points.get(second), self.calibration.get(second)
+        if point is None:
+            point = 1.0 - self.operating_points.get(first, 0.5)
+        if platt is None and first in self.calibration:
+            line = self.calibration[first]
+            platt = Platt(line.slope, -line.intercept)
+        judge = Judge((), {second: point}, {} if platt is None else {second: platt})
+        finding = judge._finding(second, answers.probabilities[second])
+        if head.negative is not None:
+            return [finding]
+        threshold = _rounded(1.0 - finding.threshold)
+        other = finding.model_copy(
+            update={
+                "label": first,
+                "probability": _agreeing(1.0 - (finding.probability or 0.0), threshold, positive=not finding.positive),
+                "raw_probability": round(answers.probabilities[first], _DIGITS),
+                "threshold": threshold,
+                "positive": not finding.positive,
+            }
+        )
+        return [other, finding]
 
     def _finding(self, label: str, raw: float) -> Finding:
         point, platt = self.operating_points.get(label, 0.5), self._platt(label)
+        threshold, positive = _rounded(float(platt(point))), raw >= point
         return Finding(
             label=label,
-            probability=round(float(platt(raw)), _DIGITS),
+            probability=_agreeing(float(platt(raw)), threshold, positive=positive),
             raw_probability=round(raw, _DIGITS),
-            threshold=round(float(platt(point)), _DIGITS),
-            positive=raw >= point,
+            threshold=threshold,
+            positive=positive,
             calibrated=label in self.calibration,
         )
 
     def _platt(self, label: str) -> Platt:
         return self.calibration.get(label, Platt())
+
+
+def _rounded(threshold: float) -> float:
+    """As it is told; never 0, which every probability would reach."""
+    return max(round(threshold, _DIGITS), 10.0**-_DIGITS)
+
+
+def _agreeing(probability: float, threshold: float, *, positive: bool) -> float:
+    """A probability as it is told: rounded, but for where that would belie what is called."""
+    rounded = round(probability, _DIGITS)
+    if (rounded >= threshold) == positive:
+        return rounded
+    return threshold if positive else min(probability, math.nextafter(threshold, 0.0))
 
 
 def mean_of(answers: Sequence[Answers]) -> Answers:

@@ -5,14 +5,16 @@ expect, their labels, operating points and calibration stand in their card; a YA
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PositiveFloat
+from torch import Tensor
 
 from datasets.codes import Repair
 from datasets.errors import ConfigError, WeightsError
@@ -20,7 +22,7 @@ from datasets.image import Image
 from networks.checkpoints.published import imagenet_input
 from networks.configs import Input
 from pipelines.calibration import Platt
-from pipelines.classification import Answers, FindingsHead, Head, Judge, mean_of
+from pipelines.classification import Answers, AnyHead, ClassesHead, FindingsHead, Head, Judge, mean_of
 from pipelines.examination import Chosen, Clock, Examination, Instruments
 from pipelines.model_store import Card
 from pipelines.results import GridRecord, QualityFlag, ViewRecord
@@ -64,7 +66,7 @@ class ClassifierTask(Task):
     outputs: tuple[Head, ...] | None = Field(default=None, description="null: findings with the labels of the card")
     input: Input | None = Field(default=None, description="null: what the weights' card says")
     operating_points: dict[str, Probability] = Field(default_factory=dict, description="by label, over the card's")
-    calibration: dict[str, tuple[float, float]] = Field(
+    calibration: dict[str, tuple[PositiveFloat, float]] = Field(
         default_factory=dict, description="by label, slope and intercept on the log odds, over the card's"
     )
     batch: int = Field(default=8, ge=1, description="views per call of the network")
@@ -81,20 +83,23 @@ class ClassifierTask(Task):
         """With input, labels, operating points and calibration of the card, where the YAML leaves them open.
 
         Raises:
-            ConfigError: What the YAML and the card say does not fit the network.
+            ConfigError: What the YAML and the card say does not fit the network, or one another.
         """
-        labels = card.labels if card is not None and card.labels else self._usual_labels()
-        outputs = self.outputs or (FindingsHead(labels=labels),)
-        known = card or Card(name="", task="", trained_on="", limits="", phantom=False)
+        known = card or _NOTHING_KNOWN
+        _check_lines(known)
+        heads = self.outputs or (FindingsHead(labels=known.labels or self._usual_labels()),)
+        if self.outputs and known.labels:
+            heads = tuple(_as_trained(heads, known))
+        self._check_names(heads)
         suited = self.model_copy(
             update={
-                "outputs": outputs,
+                "outputs": heads,
                 "input": self.input or known.input or _usual_input(self.network.in_channels),
                 "operating_points": known.operating_points | self.operating_points,
                 "calibration": known.calibration | self.calibration,
             }
         )
-        suited._check()
+        suited._check_fit()
         return suited
 
     @property
@@ -135,7 +140,10 @@ class ClassifierTask(Task):
             return Examination(
                 findings=judge.findings(together),
                 quantities=judge.quantities(together),
-                flags=tuple(flag for view in views for flag in _told(view.flags, view.source if several else "")),
+                # What is wrong with a view on which nothing rests stands with that view.
+                flags=tuple(
+                    flag for view in views if view.used for flag in _told(view.flags, view.source if several else "")
+                ),
                 repairs=tuple(repair for view in views for repair in view.repairs),
                 grid=_grid_of(views),
                 views=_records(judge, views, answers) if several else (),
@@ -145,11 +153,10 @@ class ClassifierTask(Task):
         """(views, outputs)."""
         compute = instruments.compute
         options = StreamOptions(device=torch.device(compute.device), precision=compute.precision)
-        rows = []
-        for start in range(0, len(views), self.batch):
-            stacked = torch.stack([as_tensor(view.prepared) for view in views[start : start + self.batch]])
-            # (N, C, D, H, W); films have one slice.
-            batch = stacked[:, :, 0] if self.network.spatial_dims == 2 else stacked
+        rows: list[Tensor] = []
+        for alike in _batches([as_tensor(view.prepared) for view in views], self.batch):
+            stacked = torch.stack(alike)  # (N, C, D, H, W)
+            batch = stacked[:, :, 0] if self.network.spatial_dims == 2 else stacked  # Films have one slice.
             with torch.inference_mode(), autocast_of(options):
                 rows.append(instruments.network(batch.to(options.device)).double().cpu())
         logits = torch.cat(rows)
@@ -165,12 +172,25 @@ class ClassifierTask(Task):
             return self.default_labels
         return tuple(f"output_{number:02d}" for number in range(1, count + 1))
 
-    def _check(self) -> None:
-        judge, expected = self.judge, self.expected
-        if judge.outputs != self.network.out_channels:
+    def _check_names(self, heads: Sequence[AnyHead]) -> None:
+        """That labels are there once, and that the YAML speaks of no others."""
+        names = [name for head in heads for name in head.names if name]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError("outputs with names of their own", f"twice {', '.join(twice)}", "rename one of them")
+        for key, settings in (("operating_points", self.operating_points), ("calibration", self.calibration)):
+            unknown = sorted(settings.keys() - set(names))
+            if unknown:
+                raise ConfigError(
+                    f"{key} of {', '.join(names)}", ", ".join(unknown), f"correct {key} in the YAML or in --set"
+                )
+
+    def _check_fit(self) -> None:
+        names, expected = self.judge.names, self.expected
+        if len(names) != self.network.out_channels:
             raise ConfigError(
                 f"as many outputs as the network has, {self.network.out_channels}",
-                f"{judge.outputs} ({', '.join(head.kind for head in judge.heads)})",
+                f"{len(names)} ({', '.join(head.kind for head in self.outputs or ())})",
                 "set outputs or network.out_channels in the YAML",
             )
         if expected.channels != self.network.in_channels:
@@ -179,6 +199,54 @@ class ClassifierTask(Task):
                 f"{expected.channels} ({expected.scale})",
                 "set input or network.in_channels in the YAML",
             )
+        several = [head for head in self.outputs or () if isinstance(head, ClassesHead) and len(head.labels) > 2]
+        pointless = sorted(self.operating_points.keys() & {name for head in several for name in head.names})
+        if pointless:
+            raise ConfigError(
+                "no operating points where the most probable of several classes is called",
+                ", ".join(pointless),
+                "leave operating_points out",
+            )
+
+
+_NOTHING_KNOWN = Card(name="", task="", trained_on="", limits="", phantom=False)
+
+
+def _check_lines(card: Card) -> None:
+    turned = sorted(label for label, (slope, _) in card.calibration.items() if not slope > 0.0)
+    if turned:
+        raise WeightsError(
+            "calibration that keeps the order of probabilities, slopes above 0",
+            f"{', '.join(turned)} in the card of {card.name}",
+            "fit the calibration again",
+        )
+
+
+def _as_trained(heads: Sequence[AnyHead], card: Card) -> Iterator[AnyHead]:
+    """The YAML's heads, with no name where the card says that an output was never trained.
+
+    Raises:
+        ConfigError: The card gives an output another name: the weights' order or meaning is another.
+    """
+    named = [name for head in heads for name in head.names]
+    others = len(named) != len(card.labels)
+    if others or any(told not in ("", name) for name, told in zip(named, card.labels, strict=True)):
+        raise ConfigError(
+            f"outputs {', '.join(label or '(untrained)' for label in card.labels)}, as {card.name} has them",
+            ", ".join(named),
+            "correct outputs in the YAML, or --set outputs=null",
+        )
+    rest = card.labels
+    for head in heads:
+        own, rest = rest[: len(head.names)], rest[len(head.names) :]
+        yield head.model_copy(update={"labels": own}) if isinstance(head, FindingsHead) else head
+
+
+def _batches(views: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """Views in their order, as many at once as are of one shape."""
+    for _, group in groupby(views, key=lambda view: view.shape):
+        alike = list(group)
+        yield from (alike[start : start + most] for start in range(0, len(alike), most))
 
 
 def _usual_input(channels: int) -> Input:

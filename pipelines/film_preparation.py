@@ -1,5 +1,6 @@
 """From a film as it was read to the pixels a network expects: what is shown, squared, resized, scaled."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ Grey = NDArray[np.float32]
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # What detectors store; a file of 16 bits seldom uses them all.
 _USUAL_BITS = (8, 10, 12, 14, 16)
-# Between the darkest and brightest hundredth of a film that shows anything, as a share of what could be shown.
+# Noise on a film that shows nothing reaches a few of 256 greys.
 _LEAST_CONTRAST, _TAILS = 0.02, (1.0, 99.0)
+# More pixels than these move no hundredth.
+_ENOUGH_PX = 1 << 18
 # Pixels are taken for square up to this ratio.
 _SQUARE = 1.01
 
@@ -31,24 +34,36 @@ def shown(image: Image) -> tuple[Grey, tuple[Repair, ...]]:
         image: (1 or 3, I, J, 1), one film.
 
     Returns:
-        (rows, columns) from 0, black, to 1, white, rows and columns equally far apart; and what had to be assumed.
+        (rows, columns) from 0, black, to 1, white, rows and columns equally far apart; and what had to be assumed or
+        changed.
 
     Raises:
-        InputRefused: It is no single picture (`unsupported_dimensions`), or it shows nothing (`blank_image`).
+        InputRefused: It is no single picture (`unsupported_dimensions`), holds what is no number (`not_finite`), or
+            shows nothing (`blank_image`).
     """
     if image.shape[2] != 1 or image.channels not in (1, 3):
         got = f"{image.channels} channels of {image.shape[2]} slices"
         raise InputRefused(RefusalCode.UNSUPPORTED_DIMENSIONS, "a film", got, "score volumes with a task for volumes")
     planes = image.array[..., 0].transpose(0, 2, 1)  # (C, rows, columns)
+    if not np.isfinite(planes).all():
+        raise InputRefused(RefusalCode.NOT_FINITE, "finite values", "NaN or infinity", "check the export of the film")
     low, high, repairs = _range(image)
-    values = planes.astype(np.float32)
-    grey = values[0] if len(values) == 1 else np.tensordot(_LUMA, values, axes=1)
-    grey = np.clip((grey - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    dark, bright = np.percentile(grey, _TAILS)
-    if not bright - dark >= _LEAST_CONTRAST:
+    values = planes[0].astype(np.float32)
+    if not (planes == planes[:1]).all():
+        values = np.tensordot(_LUMA, planes.astype(np.float32), axes=1)
+        repairs = (*repairs, Repair(RepairCode.COLOUR_CONVERTED, "colours were turned into grey by their brightness"))
+    grey = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    if contrast(grey) < _LEAST_CONTRAST:
         got = f"{image.shape[0]} x {image.shape[1]} pixels of one grey, {float(np.median(grey)):.0%} of white"
         raise InputRefused(RefusalCode.BLANK_IMAGE, "a film that shows something", got, "check the export of the film")
     return _with_square_pixels(grey, image), repairs
+
+
+def contrast(grey: Grey) -> float:
+    """From the darkest to the brightest hundredth of a film (rows, columns), as a share of what could be shown."""
+    step = max(1, math.isqrt(grey.size // _ENOUGH_PX))
+    dark, bright = np.percentile(grey[::step, ::step], _TAILS)
+    return float(bright - dark)
 
 
 def prepared(grey: Grey, expected: Input) -> Image:

@@ -21,7 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _FORMATS = ("PNG", "JPEG")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_AT = 24
-_PNG_COLOUR = (2, 6)
+# Colour types with more than one channel: colour, grey with alpha, colour with alpha.
+_PNG_CHANNELS = (2, 4, 6)
 # What pillow raises for damaged files; it has no class of its own for them.
 _BROKEN = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
 
@@ -53,7 +54,7 @@ def read_picture(path: Path) -> Loaded:
 
     Returns:
         An image (C, columns, rows, 1): one channel of grey (uint8, or uint16 for 16 bits) or three of colour (uint8).
-        An alpha channel is dropped, palettes and CMYK become grey or RGB, 16-bit colour becomes 8-bit, an EXIF
+        An alpha channel is dropped, palettes and CMYK become grey or RGB, 16 bits of several channels become 8, an EXIF
         orientation is applied; each is told.
 
     Raises:
@@ -67,10 +68,9 @@ def read_picture(path: Path) -> Loaded:
         if turned is not picture:
             repairs.append(Repair(RepairCode.ORIENTATION_APPLIED, "the picture was turned as its EXIF tag says"))
         array, told = _pixels(turned)
-        if told is None and _is_deep_colour(path):
-            told = "colour of 16 bits per channel was reduced to 8 bits"
-        if told is not None:
-            repairs.append(Repair(RepairCode.COLOUR_CONVERTED, told))
+        deep = "16 bits per channel were reduced to 8 bits" if _is_deep(path) else None
+        if told or deep:
+            repairs.append(Repair(RepairCode.COLOUR_CONVERTED, "; ".join(part for part in (told, deep) if part)))
     intensity = Intensity.GREY if array.shape[0] == 1 else Intensity.COLOUR
     return Loaded(Image(array[:, np.newaxis].transpose(0, 3, 2, 1), intensity), tuple(repairs))
 
@@ -141,11 +141,11 @@ def _stacked(picture: Pillow.Image) -> Array:
     return array[np.newaxis] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _is_deep_colour(path: Path) -> bool:
-    """Whether a PNG holds 16 bits per channel of colour, which pillow reduces to 8 without a word."""
+def _is_deep(path: Path) -> bool:
+    """Whether a PNG holds 16 bits in each of several channels, which pillow reduces to 8 without a word."""
     with path.open("rb") as file:
         start = file.read(_PNG_DEPTH_AT + 2)
-    return start.startswith(_PNG_START) and start[_PNG_DEPTH_AT] == 16 and start[_PNG_DEPTH_AT + 1] in _PNG_COLOUR
+    return start.startswith(_PNG_START) and start[_PNG_DEPTH_AT] == 16 and start[_PNG_DEPTH_AT + 1] in _PNG_CHANNELS
 
 
 def _broken(path: Path, error: Exception) -> InputRefused:

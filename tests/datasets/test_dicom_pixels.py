@@ -25,7 +25,7 @@ from datasets.io.dicom.frames import Frame, frames_of
 from datasets.io.dicom.headers import scan
 from datasets.io.dicom.identifiers import fill_identifiers
 from datasets.io.dicom.instance import lenient
-from datasets.io.dicom.pixels import FrameReader, inverted, modality_values, padding_mask
+from datasets.io.dicom.pixels import FrameReader, modality_values, padding_mask
 from datasets.study import Loaded
 from tests.datasets import scene
 from tests.datasets.ct_files import CT, Header, series, set_pixels, slice_dataset, write
@@ -159,15 +159,6 @@ def test_volumes_are_int16_where_all_values_are_whole_and_fit(slope: float, dtyp
     assert volume.dtype == dtype
     assert np.array_equal(volume[1], SMALL.frame_hu(1) * 0 + volume[0])
     assert np.array_equal(volume[2], volume[0].astype(float) * slope + slope * 600)
-
-
-@pytest.mark.parametrize("header", [replace(CT, bits=12), replace(CT, signed=False, bits=12), CT])
-def test_inversion_is_its_own_inverse_within_the_stored_bits(header: Header, tmp_path: Path) -> None:
-    instance = frame_of(write({"a.dcm": pixels(RAMP, header)}, tmp_path)[0]).instance
-    low, high = (-(2 ** (header.bits - 1)), 2 ** (header.bits - 1) - 1) if header.signed else (0, 2**header.bits - 1)
-    values = np.array([[low, 5, high]], dtype=np.int16 if header.signed else np.uint16)
-    assert inverted(values, instance)[0].tolist() == [high, low + high - 5, low]
-    assert np.array_equal(inverted(inverted(values, instance), instance), values)
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,21 @@ def test_black_and_white_becomes_grey(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png").image.slices()[0], (GREY % 2) * 255)
 
 
-def test_deep_colour_is_told_to_have_lost_its_depth(tmp_path: Path) -> None:
-    deep = (RGB.astype(np.uint16) * 256 + 0x7F).astype(">u2")
-    (tmp_path / "a.png").write_bytes(_png(16, 2, deep))
+@pytest.mark.parametrize(("colour_type", "channels", "alpha"), [(2, 3, False), (4, 1, True), (6, 3, True)])
+def test_deep_pictures_of_several_channels_are_told_to_have_lost_depth(
+    tmp_path: Path, colour_type: int, channels: int, alpha: bool
+) -> None:
+    planes = RGB[..., :channels]
+    opaque = np.full((*planes.shape[:2], int(alpha)), 255, np.uint8)
+    deep = (np.dstack([planes, opaque]).astype(np.uint16) * 256 + 0x7F).astype(">u2")
+    (tmp_path / "a.png").write_bytes(_png(16, colour_type, deep))
     loaded = read_picture(tmp_path / "a.png")
-    np.testing.assert_array_equal(loaded.image.array[:, :, :, 0].transpose(2, 1, 0), RGB)
-    assert [repair.code for repair in loaded.repairs] == [RepairCode.COLOUR_CONVERTED]
+    # Pillow has no grey with alpha of this depth and makes colour of it.
+    np.testing.assert_array_equal(loaded.image.array[:, :, :, 0].transpose(2, 1, 0), np.broadcast_to(planes, RGB.shape))
+    (told,) = loaded.repairs
+    assert told.code is RepairCode.COLOUR_CONVERTED
+    assert "16 bits per channel were reduced to 8" in told.message
+    assert ("alpha" in told.message) is alpha
 
 
 # EXIF 2.3, 4.6.4: where the stored first row and column are shown.

@@ -73,9 +73,56 @@ def test_probability_and_threshold_never_disagree_with_the_call(
     judge = Judge((FindingsHead(labels=("a",)),), {"a": point}, {"a": Platt(slope, intercept)})
     (finding,) = judge.findings(Answers({"a": raw}))
     assert finding.positive == (raw >= point)
-    # Both are rounded for the document: where they differ there, they differ as the call says.
-    if finding.probability != finding.threshold:
-        assert (finding.probability > finding.threshold) == finding.positive
+    assert ((finding.probability or 0.0) >= finding.threshold) == finding.positive
+    assert finding.probability == pytest.approx(float(Platt(slope, intercept)(raw)), abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("raw", "point"), [(0.3, 0.3), (0.3 - 1e-9, 0.3), (0.3, 0.3 + 1e-9), (1e-8, 2e-8), (2e-8, 1e-8)]
+)
+def test_rounding_belies_no_call(raw: float, point: float) -> None:
+    (finding,) = Judge((FindingsHead(labels=("a",)),), {"a": point}).findings(Answers({"a": raw}))
+    assert finding.positive == (raw >= point) == ((finding.probability or 0.0) >= finding.threshold)
+
+
+@given(st.lists(st.floats(-4.0, 4.0), min_size=3, max_size=3), st.floats(0.2, 5.0), st.floats(-3.0, 3.0))
+def test_of_several_classes_the_most_probable_as_told_is_called(logits: list[float], slope: float, more: float) -> None:
+    judge = Judge(SEVERITY[:1], calibration={"moderate": Platt(slope, more)})
+    findings = judge.findings(judge.answers(np.array(logits)))
+    assert sum(finding.positive for finding in findings) == 1
+    for finding in findings:
+        assert ((finding.probability or 0.0) >= finding.threshold) == finding.positive
+    called = next(finding for finding in findings if finding.positive)
+    assert called.probability == max(finding.probability or 0.0 for finding in findings)
+
+
+def test_of_several_classes_the_negative_one_may_hold() -> None:
+    head = ClassesHead(labels=("normal", "bacterial", "viral"), negative="normal")
+    findings = Judge((head,)).findings(Answers({"normal": 0.5, "bacterial": 0.3, "viral": 0.2}))
+    assert [(f.label, f.positive, f.threshold) for f in findings] == [("bacterial", False, 0.5), ("viral", False, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("points", "lines"),
+    [
+        ({"right": 0.6}, {"right": Platt(2.0, -1.0)}),
+        # Said of the other of two, the same.
+        ({"left": 0.4}, {"left": Platt(2.0, 1.0)}),
+    ],
+)
+@pytest.mark.parametrize("raw", [0.55, 0.6, 0.65])
+def test_two_classes_are_one_question(points: dict[str, float], lines: dict[str, Platt], raw: float) -> None:
+    judge = Judge((ClassesHead(labels=("left", "right")),), points, lines)
+    left, right = judge.findings(Answers({"left": 1.0 - raw, "right": raw}))
+    (alone,) = Judge((PNEUMONIA,), {"pneumonia": 0.6}, {"pneumonia": Platt(2.0, -1.0)}).findings(
+        Answers({"normal": 1.0 - raw, "pneumonia": raw})
+    )
+    assert (left.label, right.label) == ("left", "right")
+    assert right.model_copy(update={"label": "pneumonia"}) == alone
+    assert left.positive is not right.positive
+    assert (left.probability or 0.0) + (right.probability or 0.0) == pytest.approx(1.0, abs=2e-6)
+    for finding in (left, right):
+        assert ((finding.probability or 0.0) >= finding.threshold) == finding.positive
 
 
 def test_calibrated_classes_add_up_to_one() -> None:
@@ -115,6 +162,7 @@ def test_calibration_of_a_platt_line_keeps_order_and_ends() -> None:
     [
         lambda: ClassesHead(labels=("a", "b"), negative="c"),
         lambda: ClassesHead(labels=("a",)),
+        lambda: ClassesHead(labels=("a", "")),
         lambda: FindingsHead(labels=()),
         lambda: ScoreHead(name="s", low=8.0, high=0.0),
     ],

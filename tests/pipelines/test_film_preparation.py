@@ -8,7 +8,7 @@ from datasets.codes import RefusalCode, RepairCode
 from datasets.errors import InputRefused
 from datasets.image import Image, Intensity
 from networks.configs import Input
-from pipelines.film_preparation import prepared, shown
+from pipelines.film_preparation import contrast, prepared, shown
 
 PLAIN = Input(scale="[0, 1]", channels=1)
 
@@ -60,11 +60,13 @@ def test_numbers_without_a_range_are_shown_whole_and_that_is_told() -> None:
 
 def test_colours_become_grey_as_pillow_does_it() -> None:
     planes = np.random.default_rng(0).integers(0, 256, (3, 20, 30)).astype(np.uint8)
-    grey, _ = shown(_image(planes))
+    grey, (repair,) = shown(_image(planes))
+    assert repair.code is RepairCode.COLOUR_CONVERTED
     luma = np.asarray(Picture.fromarray(planes.transpose(1, 2, 0)).convert("L"))
     np.testing.assert_allclose(grey * 255.0, luma, atol=1.0)
-    alike, _ = shown(_image(np.repeat(planes[:1], 3, axis=0)))
-    np.testing.assert_allclose(alike, shown(_image(planes[0]))[0], atol=1e-6)
+    alike, repairs = shown(_image(np.repeat(planes[:1], 3, axis=0)))
+    np.testing.assert_array_equal(alike, shown(_image(planes[0]))[0])
+    assert repairs == ()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,22 @@ def test_a_film_that_shows_nothing_is_refused(rows: np.ndarray) -> None:
     with pytest.raises(InputRefused) as raised:
         shown(_image(rows))
     assert raised.value.code is RefusalCode.BLANK_IMAGE
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(wrong: float) -> None:
+    rows = np.random.default_rng(2).random((30, 30))
+    rows[3, 4] = wrong
+    with pytest.raises(InputRefused) as raised:
+        shown(_image(rows))
+    assert raised.value.code is RefusalCode.NOT_FINITE
+
+
+def test_contrast_is_the_share_of_greys_in_use() -> None:
+    grey = np.linspace(0.2, 0.5, 10_000, dtype=np.float32).reshape(100, 100)
+    assert contrast(grey) == pytest.approx(0.98 * 0.3, abs=1e-3)
+    grey[0, :50] = 1.0  # A mark of half a hundredth is no contrast.
+    assert contrast(grey) < 0.31
 
 
 def test_a_volume_is_no_film() -> None:

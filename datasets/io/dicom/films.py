@@ -9,11 +9,12 @@ from datasets.codes import Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import Affine, Grid
 from datasets.io.dicom.duplicates import once
+from datasets.io.dicom.film_display import is_inverted
+from datasets.io.dicom.film_pixels import read_film
 from datasets.io.dicom.found import Found, refused
 from datasets.io.dicom.frames import frames_of, many_frames
 from datasets.io.dicom.instance import Instance, numbers_of
 from datasets.io.dicom.pixels import is_colour
-from datasets.io.dicom.volume import read_film
 
 # Where a film says how far its pixels are apart, the better source first.
 _SPACINGS = (("PixelSpacing", "in the patient or calibrated"), ("ImagerPixelSpacing", "at the detector"))
@@ -41,8 +42,9 @@ def _film(instance: Instance, repairs: tuple[Repair, ...]) -> Found:
     rows, columns = frames[0].size
     affine, note = _affine(instance)
     kind = instance.text("PhotometricInterpretation")
-    if kind == "MONOCHROME1":
-        repairs += (Repair(RepairCode.MONOCHROME1_INVERTED, "MONOCHROME1: black and white were exchanged"),)
+    if is_inverted(instance):
+        why = kind if kind == "MONOCHROME1" else "presentation LUT of shape INVERSE"
+        repairs += (Repair(RepairCode.MONOCHROME1_INVERTED, f"{why}: black and white were exchanged"),)
     if is_colour(instance):
         message = f"{kind} was converted to red, green and blue of 8 bits, or to grey where these are equal everywhere"
         repairs += (Repair(RepairCode.COLOUR_CONVERTED, message),)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from datasets.codes import RefusalCode
@@ -18,6 +18,7 @@ from datasets.errors import InputRefused
 from datasets.io.dicom.frames import Frame
 from datasets.io.dicom.instance import PARSE_ERRORS, Instance, numbers_of
 from datasets.io.dicom.jpeg_stream import JpegShape, jpeg_problem
+from datasets.io.dicom.lookup_table import has_table, lookup_table
 from datasets.io.dicom.pixel_element import truncated
 
 # What stands for air where a CT shows nothing: the lowest value of twelve bits with the usual intercept.
@@ -128,9 +129,12 @@ def modality_values(stored: Pixels, frame: Frame) -> Pixels:
 
     Returns:
         (rows, columns): int32 where slope, intercept and stored values are whole and small enough, float64 otherwise.
+
+    Raises:
+        InputRefused: Its table cannot be read.
     """
-    if "ModalityLUTSequence" in frame.instance.header:
-        return np.asarray(apply_modality_lut(stored, frame.instance.header))
+    if has_table(frame.instance, "ModalityLUTSequence"):
+        return _looked_up(stored, frame.instance)
     slope, intercept = frame.slope, frame.intercept
     whole = np.issubdtype(stored.dtype, np.integer) and stored.dtype.itemsize <= 2
     if whole and slope.is_integer() and intercept.is_integer() and abs(slope) < 2**14 and abs(intercept) < 2**29:
@@ -140,6 +144,18 @@ def modality_values(stored: Pixels, frame: Frame) -> Pixels:
         values += int(intercept)
         return values
     return np.asarray(stored * np.float64(slope) + intercept)
+
+
+def _looked_up(stored: Pixels, instance: Instance) -> Pixels:
+    table = lookup_table(instance, "ModalityLUTSequence", signed=_is_signed(instance))
+    if table is None:
+        raise InputRefused(
+            RefusalCode.UNREADABLE_FILE,
+            "a table of the modality's values that can be read",
+            f"a damaged one in {instance.path.name}",
+            "copy or export the file again",
+        )
+    return table(stored)
 
 
 def padding_mask(stored: Pixels, instance: Instance) -> NDArray[np.bool_] | None:
@@ -153,14 +169,6 @@ def padding_mask(stored: Pixels, instance: Instance) -> NDArray[np.bool_] | None
         return None
     mask = stored == limits[0] if len(limits) == 1 else (stored >= min(limits)) & (stored <= max(limits))
     return mask if mask.any() else None
-
-
-def inverted(stored: Pixels, instance: Instance) -> Pixels:
-    """Stored values with black and white exchanged, within the range of the stored bits: its own inverse."""
-    bits, _ = _bits(instance)
-    # Negative values of signed pixels reach one further than positive ones, so the sum of both ends is -1.
-    ends = -1 if _is_signed(instance) else 2**bits - 1
-    return np.asarray(ends - stored.astype(np.int64)).astype(stored.dtype)
 
 
 def stored_range(instance: Instance) -> tuple[int, int] | None:

@@ -1,7 +1,6 @@
-"""Pixels of a stack of slices, or of a film, as an image: what a series' `read` calls."""
+"""Pixels of a stack of slices as an image: what a series' `read` calls."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +8,11 @@ from numpy.typing import NDArray
 from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
-from datasets.geometry import Affine
 from datasets.image import Image, Intensity
-from datasets.io.dicom.film_display import displayed
 from datasets.io.dicom.frames import Frame
 from datasets.io.dicom.geometry import Stack
-from datasets.io.dicom.instance import Instance, lenient
-from datasets.io.dicom.pixels import (
-    AIR_HU,
-    FrameReader,
-    Pixels,
-    inverted,
-    is_colour,
-    modality_values,
-    padding_mask,
-)
+from datasets.io.dicom.instance import lenient
+from datasets.io.dicom.pixels import AIR_HU, FrameReader, Pixels, modality_values, padding_mask
 from datasets.io.dicom.resampling import rectified
 from datasets.study import Loaded
 
@@ -54,48 +43,7 @@ def read_volume(stack: Stack, repairs: tuple[Repair, ...]) -> Loaded:
         slices, told = collector.finish(stack.frames)
     slices = rectified(slices, stack, collector.fill)
     image = Image.from_slices(slices, Intensity.HOUNSFIELD if is_ct else Intensity.GREY, stack.grid.affine)
-    return Loaded(image, (*repairs, *told), _source(stack.frames, with_planes=True))
-
-
-def read_film(frame: Frame, affine: Affine | None, repairs: tuple[Repair, ...]) -> Loaded:
-    """Read a film, photograph or other single image.
-
-    Args:
-        frame: The image.
-        affine: Its grid, or None where the distance between pixels is unknown.
-        repairs: What has been put right so far, told with the result.
-
-    Returns:
-        An image (C, columns, rows, 1): one channel, or three for colours. MONOCHROME1 is inverted, so that more is
-        always brighter. `shown` says which values are black and white.
-
-    Raises:
-        InputRefused: Pixels cannot be decoded, are not finite, or are all equal.
-    """
-    instance = frame.instance
-    with lenient():
-        stored = FrameReader().stored(frame)
-        if is_colour(instance):
-            if not (stored == stored[..., :1]).all():
-                return Loaded(_colour(stored, instance, affine), repairs, _source((frame,), with_planes=False))
-            stored = stored[..., 0]
-        mask = padding_mask(stored, instance)
-        if instance.text("PhotometricInterpretation") == "MONOCHROME1":
-            stored = inverted(stored, instance)
-        collector = _Collector((frame,), None)
-        values, shown = displayed(modality_values(stored, frame), frame)
-        collector.put(0, values, mask)
-        slices, padded = collector.finish((frame,))
-    image = replace(Image.from_slices(slices, Intensity.GREY, affine), shown=shown)
-    return Loaded(image, (*repairs, *padded), _source((frame,), with_planes=False))
-
-
-def _colour(stored: Pixels, instance: Instance, affine: Affine | None) -> Image:
-    """Red, green and blue (rows, columns, 3) as an image (3, columns, rows, 1) of eight bits."""
-    palette = instance.count("SamplesPerPixel", 1) == 1
-    bits = 8 * stored.dtype.itemsize if palette else instance.count("BitsStored", 8)
-    planes = np.ascontiguousarray((stored >> max(0, bits - 8)).astype(np.uint8).transpose(2, 0, 1))
-    return Image(planes[:, np.newaxis].transpose(0, 3, 2, 1), Intensity.COLOUR, affine)
+    return Loaded(image, (*repairs, *told), _source(stack.frames))
 
 
 class _Collector:
@@ -178,8 +126,8 @@ def _check(values: Pixels, frame: Frame) -> None:
         )
 
 
-def _source(frames: Sequence[Frame], *, with_planes: bool) -> DicomSource:
+def _source(frames: Sequence[Frame]) -> DicomSource:
     instances = list(dict.fromkeys(frame.instance for frame in frames))
     index = {instance: n for n, instance in enumerate(instances)}
-    planes = tuple(frame.plane(index[frame.instance]) for frame in frames) if with_planes else ()
+    planes = tuple(frame.plane(index[frame.instance]) for frame in frames)
     return DicomSource(tuple(instance.header for instance in instances), planes)

@@ -131,6 +131,39 @@ def test_a_lateral_view_is_left_out_beside_frontal_ones_and_flagged_alone(tmp_pa
     assert _codes(pipeline.run(_study(Film(4, "", "LL")))) == ["lateral_view"]
 
 
+def test_where_headers_are_silent_the_look_of_a_lateral_view_counts(tmp_path: Path) -> None:
+    pipeline = _pipeline(tmp_path)
+    beside = pipeline.run(_study(Film(1), Film(4, "", "LL")))
+    assert [(view.source, view.used) for view in beside.views] == [("film-1", True), ("film-4", False)]
+    # A header that says "frontal" is believed, and contradicted by a flag.
+    believed = pipeline.run(_study(Film(1), Film(4, "frontal", "LL")))
+    assert all(view.used for view in believed.views)
+    assert "lateral_view" in _codes(believed)
+
+
+def test_a_study_is_named_after_a_film_it_rests_on(tmp_path: Path) -> None:
+    pipeline = _pipeline(tmp_path)
+    films = (Film(1, "lateral", "LL"), Film(2, "frontal"))
+    for order in (films, films[::-1]):
+        assert pipeline.run(_study(*order)).study.series_uid == "film-2"
+
+
+@dataclass(frozen=True)
+class Faint:
+    """A film whose file claims sixteen bits and uses twelve."""
+
+    def __call__(self) -> Loaded:
+        film = film_phantom(1).image(128, bits=12)
+        return Loaded(Image(film.array, Intensity.GREY, film.affine, (0.0, 65535.0)))
+
+
+def test_a_film_that_is_nearly_black_is_told(tmp_path: Path) -> None:
+    series = Series("faint", "CR", "", 1, None, (), None, Faint())
+    (told,) = [f for f in _pipeline(tmp_path).run(Study("study", "", (series,))).quality if f.severity == "warning"]
+    assert told.code == "outside_training_range"
+    assert "window or bits may be wrong" in told.message
+
+
 def test_tasks_for_any_projection_leave_nothing_out(tmp_path: Path) -> None:
     pipeline = _pipeline(tmp_path, "projection=any", "guard=false")
     result = pipeline.run(_study(Film(1, "frontal"), Film(4, "lateral", "LL")))
