@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": "Score phantom studies with the weights that ship and show found beside truth.",
     "score": "Score studies: segmentations, findings and measurements into a folder.",
     "inspect": "Tell what a file, folder or archive holds, what would be repaired and what refused.",
+    "search": "Show the patches of an index that look most like others; make such an index.",
     "weights": "Show what weights there are; import published ones.",
     "bench": "Run benchmark workloads beside their peers.",
 }

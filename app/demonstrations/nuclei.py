@@ -53,8 +53,8 @@ def _show(seeds: tuple[int, ...], found: Sequence[Found], sheet: Path) -> Table:
         both, either = (instances > 0) & (truth > 0), (instances > 0) | (truth > 0)
         iou = float(both.sum()) / max(1.0, float(either.sum()))
         made.add_row(one.study, str(count), str(true), f"{iou:.3f}")
-        lines = [Outline(line, TRUTH, dashed=True) for line in _outlines(truth)]
-        lines += [Outline(line, FOUND) for line in _outlines(instances)]
+        lines = [Outline(line, FOUND) for line in _outlines(instances)]
+        lines += [Outline(line, TRUTH, dashed=True) for line in _outlines(truth)]
         title = f"{one.study}   {count} nuclei (truth {true})"
         tiles.append(Tile(title, f"area IoU {iou:.3f}", _pixels(seed), tuple(lines)))
     write_picture_sheet(tiles, sheet, per_row=2, legend="orange: found   white dashes: truth")

@@ -42,7 +42,7 @@ def _store(seed: int, size_um: tuple[float, float], folder: Path) -> Path:
 
 
 def _show(seeds: tuple[int, ...], size_um: tuple[float, float], found: Sequence[Found], sheet: Path) -> Table:
-    made = table("Slides: found beside truth", "slide", "tissue\nmm2", "\ntruth", "tumour\nmm2", "\ntruth", "\nregions")
+    made = table("Slides: found beside truth", "slide", "tissue\nmm2", "tumour\nmm2", "\ntruth", "\nregions")
     tiles = []
     for seed, one in zip(seeds, found, strict=True):
         phantom = _phantom(seed, size_um)
@@ -51,7 +51,6 @@ def _show(seeds: tuple[int, ...], size_um: tuple[float, float], found: Sequence[
         made.add_row(
             one.study,
             f"{tissue:.2f}",
-            f"{phantom.tissue_area_mm2:.2f}",
             f"{tumor:.2f}",
             f"{phantom.tumor_area_mm2:.2f}",
             str(len(regions)),
@@ -59,8 +58,8 @@ def _show(seeds: tuple[int, ...], size_um: tuple[float, float], found: Sequence[
         columns, rows = (int(np.ceil(edge / _SHOWN_MPP)) for edge in size_um)
         truths = [Outline(r.outline_um(200) / _SHOWN_MPP, TRUTH, dashed=True) for r in phantom.tumor_regions]
         title = f"{one.study}   tumour {tumor:.2f} mm2 (truth {phantom.tumor_area_mm2:.2f})"
-        subtitle = f"tissue {tissue:.2f} mm2 (truth {phantom.tissue_area_mm2:.2f})"
-        lines = (*truths, *(Outline(line, FOUND) for line in _found(one.folder)))
+        subtitle = f"tissue {tissue:.2f} mm2, the holes of fat left out"
+        lines = (*(Outline(line, FOUND) for line in _found(one.folder)), *truths)
         tiles.append(Tile(title, subtitle, phantom.read(0.0, 0.0, columns, rows, _SHOWN_MPP), lines))
     write_picture_sheet(tiles, sheet, per_row=2, legend="orange: found   white dashes: truth")
     return made

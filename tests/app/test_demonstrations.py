@@ -62,13 +62,13 @@ def test_nuclei_beside_truth(tmp_path: Path) -> None:
 
 def test_slides_beside_truth(tmp_path: Path) -> None:
     lines = _shown(slides((31,), (1600.0, 1200.0)), tmp_path)
-    tissue, true_tissue, tumor, true_tumor, regions = map(float, _row(lines, "slide-31"))
-    assert tissue == pytest.approx(true_tissue, rel=0.25)
+    tissue, tumor, true_tumor, regions = map(float, _row(lines, "slide-31"))
+    assert tumor < tissue < 1.6 * 1.2
     assert tumor == pytest.approx(true_tumor, rel=0.5, abs=0.05)
     assert regions >= 1
 
 
-@pytest.mark.parametrize("make", [films, nuclei, lambda: slides((31, 32), (300.0, 200.0))])
+@pytest.mark.parametrize("make", [films, nuclei, lambda: slides((31, 32), (1600.0, 1200.0))])
 def test_phantoms_are_found_in_the_order_they_were_made(make: Callable[[], Demonstration], tmp_path: Path) -> None:
     paths = make().make(tmp_path)
     with open_inputs(paths) as inventory:
