@@ -122,7 +122,7 @@ def _rib(rng: Rng, lung: Lung, place: tuple[int, float, float], strength: float)
     number, y, steep = place
     side, radius = lung.side, rng.uniform(4.6, 5.8)
     end_y = y + steep * (6 + 3.6 * number) + rng.uniform(-1.5, 1.5)
-    wall = float(lung.lateral(np.float64(max(end_y, lung.apex_mm[1] + 9)))) + 1.5
+    wall = float(lung.lateral(np.asarray(max(end_y, lung.apex_mm[1] + 9)))) + 1.5
     arch = -side * (13 + 0.07 * wall + rng.uniform(-1, 1))
     back = Stroke((side * 17, y), (side * wall, end_y), arch, (radius, radius))
     yield Bar(back, 21.0 * strength, 0.5)

@@ -71,7 +71,7 @@ class Profile:
         line = self.top_mm - 22 + 0.12 * np.abs(plane.x - neck_x) + 0.0026 * (plane.x - neck_x) ** 2
         torso = torso * np.clip((y - line) / 60, 0, 1) ** np.float32(0.6)
         neck = 110 * np.sqrt(np.maximum(1 - ((plane.x - neck_x + 0.2 * (y - self.top_mm)) / 60) ** 2, 0))
-        return np.maximum(torso, neck * plane.soft(self.top_mm + 40 - y, 60))
+        return np.asarray(np.maximum(torso, neck * plane.soft(self.top_mm + 40 - y, 60)))
 
     def _air(self, plane: Plane) -> Values:
         """Of both lungs, each above its own dome."""
@@ -128,17 +128,17 @@ def _bones(rng: Rng, body: Profile) -> Iterator[Painted]:
     strength, step = rng.uniform(0.8, 1.2), rng.uniform(23, 26)
     for number in range(_VERTEBRAE):
         y = body.top_mm - 18 + step * number
-        x = float(body.back(np.float64(y))) - 24
+        x = float(body.back(np.asarray(y))) - 24
         lean = 0.0032 * (y + 5)
         yield Lens(Oval((x, y), (15.5, 0.44 * step), lean), 34 * strength, 0.15)
         yield Lens(Oval((x + 22, y + 6), (9.0, 6.0), 0.5), 16 * strength, 0.4)
     for number in range(_RIBS):
         y = body.top_mm + 12 + 20 * number
-        start = (float(body.back(np.float64(y))) - 6, y)
+        start = (float(body.back(np.asarray(y))) - 6, y)
         for shift in (0.0, rng.uniform(4, 9)):
             end = (body.front_mm + rng.uniform(35, 50), y + 62 + shift + 2 * number)
             yield Bar(Stroke((start[0], start[1] + shift), end, rng.uniform(-22, -14), (5.0, 4.5)), 9 * strength, 0.4)
-    ends = [(float(body.front(np.float64(y))) - 6, y) for y in (body.top_mm + 28, body.domes_mm[0] - 8)]
+    ends = [(float(body.front(np.asarray(y))) - 6, y) for y in (body.top_mm + 28, body.domes_mm[0] - 8)]
     yield Bar(Stroke(ends[0], ends[1], 4.0, (6.0, 5.0)), 24 * strength, 0.4)
     # The arms are raised; their muscles hide the apices.
     for lean in (-14.0, 10.0):

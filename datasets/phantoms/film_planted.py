@@ -34,7 +34,7 @@ class Haze:
         share = np.clip(self.region.depth(plane.x, plane.y) / np.float32(self.edge_mm), 0, 1)
         share = share * share * (3 - 2 * share) * np.float32(self.opacity)
         if self.grain:
-            patches = sum((np.sin(a * plane.x + b * plane.y + a) for a, b in self.waves), np.float32(0))
+            patches = np.sum([np.sin(a * plane.x + b * plane.y + a) for a, b in self.waves], axis=0, dtype=np.float32)
             share = share * (1 - np.float32(self.grain) * np.clip(0.5 + 0.35 * patches, 0, 1))
         return np.asarray(share)
 

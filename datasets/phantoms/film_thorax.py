@@ -59,8 +59,8 @@ class Lung:
         """The costophrenic angle, where dome and wall meet."""
         y = np.float64(self.dome_y_mm)
         for _ in range(40):  # A contraction: the wall leans by a twelfth.
-            y = np.float64(self.dome(np.asarray(self.side * self.lateral(y))))
-        return float(self.side * self.lateral(y)), float(y)
+            y = np.float64(self.dome(np.asarray(self.side * self.lateral(np.asarray(y)))))
+        return float(self.side * self.lateral(np.asarray(y))), float(y)
 
     @property
     def box(self) -> Box:

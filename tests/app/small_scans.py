@@ -15,9 +15,9 @@ from torch import nn
 from app.cli import main
 from datasets.geometry import Grid
 from datasets.io.dicom_ct import CtSeriesOptions, write_ct_series
+from pipelines.examination import Compute
 from pipelines.model_store import untrained
 from pipelines.run import Pipeline
-from pipelines.examination import Compute
 from pipelines.task import Task
 from tests.pipelines.liver_scene import OWN_GRID, PATIENT, Constant, Ellipsoid, Oracle, field_of_view, scan
 

@@ -1,0 +1,105 @@
+"""Trains the weights of the nuclei task: `python -m pipelines.nuclei_weights --data DIR`.
+
+UNet++ with deep supervision learns background, interior and border of nuclei from labelled micrographs
+(`pipelines.nuclei_data` says how the folder looks and which of them are kept for validation). `--network unet` trains
+the plain U-Net of the same widths in the same way, to be measured beside it. The figures on what was kept go into the
+card.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from networks.configs import NetworkConfig, UNetConfig
+from pipelines.classifier_training import ClassifierSchedule, train_classifier
+from pipelines.model_store import SHIPPED_FOLDER, Card, save_weights
+from pipelines.nuclei_augmentation import Crops, batches
+from pipelines.nuclei_check import check_nuclei, summary
+from pipelines.nuclei_data import read_labelled, split
+from pipelines.task import load_task
+
+_LOG = logging.getLogger(__name__)
+
+TASK = "nuclei"
+NAMES = {"unet_plus_plus": "nuclei", "unet": "nuclei_unet"}
+SCHEDULE = ClassifierSchedule(
+    steps=2400, batch=6, peak_rate=3e-3, weight_decay=0.01, averaged_steps=100, check_every=50, seed=0
+)
+
+
+def loss_of(answers: Tensor | list[Tensor], classes: Tensor) -> Tensor:
+    """Mean over the heads of cross-entropy over the three classes plus one minus Dice of the nuclei.
+
+    Dice of p(interior) + p(border), over the batch, makes probabilities decided, which a mean over thresholds up to
+    0.95 asks for.
+
+    Args:
+        answers: Logits (N, 3, H, W), of every head or of the one there is.
+        classes: (N, H, W) integers.
+    """
+    heads = answers if isinstance(answers, list) else [answers]
+    truth = (classes > 0).float()
+    values = []
+    for logits in heads:
+        nuclei = 1.0 - torch.softmax(logits, dim=1)[:, 0]
+        overlap = (2.0 * (nuclei * truth).sum() + 1.0) / (nuclei.sum() + truth.sum() + 1.0)
+        values.append(functional.cross_entropy(logits, classes) + 1.0 - overlap)
+    return torch.stack(values).mean()
+
+
+def network_of(name: str) -> NetworkConfig:
+    """The task's own network, or the plain U-Net of its widths."""
+    own = load_task(TASK).network
+    if name == own.name or own.name != "unet_plus_plus":
+        return own
+    return UNetConfig(
+        in_channels=own.in_channels,
+        out_channels=own.out_channels,
+        features=own.features,
+        normalisation=own.normalisation,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, check on what was kept, and write the weights with their card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with images and labels")
+    parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER)
+    parser.add_argument("--network", choices=sorted(NAMES), default="unet_plus_plus")
+    parser.add_argument("--steps", type=int, default=SCHEDULE.steps)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)  # A process of its own; sums in one order, so that it can be repeated.
+    learnt, kept = split(read_labelled(options.data))
+    _LOG.info("%d micrographs to learn from, %d kept", len(learnt), len(kept))
+    config = network_of(options.network)
+    schedule = ClassifierSchedule(**(vars(SCHEDULE) | {"steps": options.steps}))
+    crops = Crops(schedule.steps, schedule.batch, seed=schedule.seed)
+    network = train_classifier(config, batches(learnt, crops), loss_of, schedule)
+    options.out.mkdir(parents=True, exist_ok=True)
+    card = _card(NAMES[options.network], len(learnt))
+    path = options.out / f"{card.name}.safetensors"
+    save_weights(network, config, card, path)
+    held_out = summary(check_nuclei(path, config, kept))
+    save_weights(network, config, card.model_copy(update={"held_out": held_out}), path)
+    for name, figure in held_out.items():
+        _LOG.info("%s: %.4f", name, figure)
+    return 0
+
+
+def _card(name: str, micrographs: int) -> Card:
+    return Card(
+        name=name,
+        task=TASK,
+        trained_on=f"{micrographs} micrographs of the Data Science Bowl 2018 (stage 1, corrected labels, CC0)",
+        limits="research only; nuclei unlike those of the Data Science Bowl 2018: see docs/model-cards/nuclei.md",
+        phantom=False,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,88 @@
+"""How the weights of nuclei are made, from discs whose outlines are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from networks.build import parameter_count
+from networks.configs import UNetPlusPlusConfig
+from pipelines import nuclei_weights
+from pipelines.classifier_training import ClassifierSchedule, train_classifier
+from pipelines.metrics.iou import iou
+from pipelines.model_store import read_card
+from pipelines.nuclei_augmentation import Crops, batches
+from pipelines.nuclei_data import Labelled, read_labelled, split
+from pipelines.nuclei_weights import loss_of, main, network_of
+from pipelines.task import load_task
+from tests.pipelines.discs import discs
+
+SMALL = UNetPlusPlusConfig(in_channels=3, out_channels=3, features=(6, 12, 24), normalisation="batch")
+
+
+def cells(seed: int) -> Labelled:
+    """Six discs, of which none touch, brighter than what is around them."""
+    rng = np.random.default_rng(seed)
+    nuclei = np.zeros((64, 96), np.uint16)
+    for number in range(6):
+        row, column = divmod(number, 3)
+        at = (16 + 32 * row + rng.uniform(-3, 3), 16 + 32 * column + rng.uniform(-3, 3), rng.uniform(7, 11))
+        nuclei[discs(nuclei.shape, at)] = number + 1
+    pixels = np.where(nuclei > 0, 180, 60) + rng.normal(0, 12, nuclei.shape)
+    return Labelled(Path(f"{seed}.png"), np.stack([np.clip(pixels, 0, 255).astype(np.uint8)] * 3), nuclei)
+
+
+def test_loss_by_hand() -> None:
+    classes = torch.ones((2, 4, 5), dtype=torch.int64)
+    unsure = torch.zeros((2, 3, 4, 5))
+    # A third for each class: ln 3, and 40 pixels of which two thirds are called nuclei.
+    expected = np.log(3) + 1 - (2 * 40 * 2 / 3 + 1) / (40 * 2 / 3 + 40 + 1)
+    assert float(loss_of(unsure, classes)) == pytest.approx(expected)
+    sure = torch.tensor([-50.0, 50.0, -50.0]).reshape(1, 3, 1, 1).expand(2, 3, 4, 5)
+    assert float(loss_of(sure, classes)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss_of([unsure, sure, sure], classes)) == pytest.approx(expected / 3)
+    # Dice asks for nuclei, whether it is their interior or their border.
+    assert float(loss_of(sure, classes + 1)) == pytest.approx(100.0)
+    assert float(loss_of(sure, classes * 0)) == pytest.approx(100.0 + 1 - 1 / 41)
+
+
+def test_the_plain_network_is_as_wide() -> None:
+    own, plain = network_of("unet_plus_plus"), network_of("unet")
+    assert own == load_task("nuclei").network
+    assert (plain.name, plain.features, plain.normalisation) == ("unet", own.features, own.normalisation)
+    assert (plain.in_channels, plain.out_channels) == (own.in_channels, own.out_channels)
+    assert parameter_count(plain) < parameter_count(own)
+
+
+def test_discs_are_learnt() -> None:
+    schedule = ClassifierSchedule(steps=60, batch=4, peak_rate=1e-2, averaged_steps=10)
+    crops = Crops(schedule.steps, schedule.batch, 48, inverted=0.0)
+    network = train_classifier(SMALL, batches([cells(seed) for seed in range(4)], crops), loss_of, schedule)
+    unseen = cells(99)
+    with torch.inference_mode():
+        shares = network(torch.from_numpy(unseen.pixels)[None].float() / 255.0).softmax(dim=1)[0]
+    assert iou((shares[0] < 0.5).numpy(), unseen.nuclei > 0) > 0.9
+    assert iou((shares[1] > 0.5).numpy(), unseen.nuclei > 0) < iou((shares[0] < 0.5).numpy(), unseen.nuclei > 0)
+
+
+def test_from_a_folder_to_weights_with_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    for seed in range(8):
+        case = cells(seed)
+        Pillow.fromarray(case.pixels.transpose(1, 2, 0).copy()).save(tmp_path / "images" / case.name)
+        Pillow.fromarray(case.nuclei).save(tmp_path / "labels" / case.name)
+    learnt, kept = split(read_labelled(tmp_path))
+    assert learnt
+    assert kept
+    monkeypatch.setattr(nuclei_weights, "SCHEDULE", ClassifierSchedule(batch=2, averaged_steps=1))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--steps", "1", "--network", "unet"]) == 0
+    card = read_card(tmp_path / "out" / "nuclei_unet.safetensors")
+    assert card is not None
+    assert (card.task, card.phantom) == ("nuclei", False)
+    assert card.trained_on.startswith(f"{len(learnt)} micrographs")
+    assert card.held_out["micrographs"] == len(kept)
+    assert 0.0 <= card.held_out["two_class_iou"] <= 1.0
