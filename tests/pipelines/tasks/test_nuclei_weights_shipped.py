@@ -95,8 +95,8 @@ def test_kept_micrographs_of_one_sort(shared_data: Path) -> None:
     _, kept = split(of_one_size(shared_data / "nuclei", 360, 360))
     assert len(kept) == 16
     found = summary(check(kept[:6]))
-    assert found["two_class_iou"] > 0.93
-    assert found["foreground_iou"] > 0.9
+    assert found["two_class_iou"] > 0.85
+    assert found["foreground_iou"] > 0.8
     assert found["panoptic_quality"] > 0.7
 
 
