@@ -200,6 +200,7 @@ def _describe_dx(dataset: Dataset, options: FilmOptions) -> None:
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
     dataset.PresentationLUTShape = "INVERSE" if options.monochrome1 else "IDENTITY"
     dataset.AcquisitionContextSequence = Items([])
+    dataset.PositionerType = ""
 
 
 def _set_pixels(dataset: FileDataset, values: NDArray[Any], options: FilmOptions) -> None:
