@@ -107,6 +107,20 @@ def test_flipped_bytes_raise_nothing_but_refusals(kind: str, data: st.DataObject
     _open(_damaged(kind, len(whole) // 2, flip))
 
 
+def test_a_class_of_thousands_of_letters_names_nothing() -> None:
+    # The flip makes the rest of the header the value of the class.
+    place = len(_whole("enhanced")) // 2
+    findings, image = _open(_damaged("enhanced", place, lambda whole: _flipped(whole, 162, 8)))
+    assert image is None
+    refusals = [str(study.refusal) for study in findings.studies if study.refusal is not None]
+    assert refusals
+    assert max(map(len, refusals)) < 500
+
+
+def _flipped(content: bytes, at: int, mask: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ mask]) + content[at + 1 :]
+
+
 @fuzz
 @given(st.binary(max_size=300), st.booleans())
 def test_bytes_that_mean_nothing_are_no_image(content: bytes, marked: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom import config
 from pydicom.uid import UID
 
 from datasets.codes import RefusalCode, Repair, RepairCode
@@ -106,7 +107,9 @@ def _ignored(others: Sequence[Instance]) -> list[Repair]:
 
 
 def _kind(instance: Instance) -> str:
-    return UID(instance.text("SOPClassUID")).name or "of unknown kind"
+    uid = UID(instance.text("SOPClassUID"), validation_mode=config.IGNORE)
+    # What damaged files have there is no name of anything, and may be thousands of letters.
+    return uid.name if uid.is_valid and uid.name else "of unknown kind"
 
 
 def _study(uid: str, source: str, members: Sequence[Instance], repairs: Sequence[Repair]) -> Study:
