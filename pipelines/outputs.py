@@ -57,7 +57,8 @@ def write_result(result: Result, task: Task, folder: Path) -> Result:
         if result.source is not None:
             write_dicom_seg(result.labels, result.source, folder / DICOM_SEG, _describe(result, task))
             outputs["dicom_seg"] = DICOM_SEG
-    if result.probabilities is not None:
+    # Without a spacing there is no NIfTI; tasks on pictures hand over a file of their own.
+    if result.probabilities is not None and result.probabilities.affine is not None:
         write_nifti(result.probabilities, folder / PROBABILITY)
         outputs["probability"] = PROBABILITY
     for file in result.files:

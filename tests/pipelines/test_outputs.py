@@ -93,6 +93,13 @@ def test_what_an_earlier_run_left_does_not_stay(result: Result, tmp_path: Path) 
     assert _names(tmp_path) == ["result.json"]
 
 
+def test_probabilities_without_a_spacing_are_no_nifti(result: Result, tmp_path: Path) -> None:
+    picture = Image(np.zeros((1, 4, 4, 1), dtype=np.uint8), Intensity.PROBABILITY)
+    written = write_result(result.model_copy(update={"labels": None, "probabilities": picture}), TASK, tmp_path)
+    assert written.outputs == {}
+    assert _names(tmp_path) == ["result.json"]
+
+
 def test_labels_without_a_spacing_are_no_nifti(result: Result, tmp_path: Path) -> None:
     flat = Image(np.zeros((1, 4, 4, 1), np.uint8), Intensity.LABEL)
     changes = {"labels": flat, "probabilities": None}
