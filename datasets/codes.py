@@ -34,6 +34,7 @@ class RefusalCode(StrEnum):
     NO_TISSUE = "no_tissue"
     DIFFERENT_GRIDS = "different_grids"
     MISSING_SEQUENCE = "missing_sequence"
+    RESOLUTION_TOO_COARSE = "resolution_too_coarse"
 
 
 class RepairCode(StrEnum):

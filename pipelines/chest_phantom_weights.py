@@ -26,6 +26,7 @@ from networks.configs import DenseNetConfig, Input
 from pipelines.classifier_training import ClassifierSchedule, learn_classes, logits_of, train_classifier
 from pipelines.film_distortion import FilmDistortion
 from pipelines.film_preparation import prepared, shown
+from pipelines.input_scale import on_scale
 from pipelines.metrics.auroc import findings_auroc
 from pipelines.metrics.calibration_fit import calibration_error, fit_platt
 from pipelines.metrics.operating_point import youden_point
@@ -128,7 +129,7 @@ def batches(films: Films, schedule: ClassifierSchedule) -> Batches:
 
 def scaled(grey: Tensor) -> Tensor:
     """From [0, 1] to what the network takes."""
-    return ((grey - INPUT.mean[0]) / INPUT.std[0]).contiguous(memory_format=torch.channels_last)
+    return on_scale(grey, INPUT).contiguous(memory_format=torch.channels_last)
 
 
 def learn(films: Films, rounds: tuple[ClassifierSchedule, ClassifierSchedule] = ROUNDS) -> nn.Module:

@@ -1,7 +1,6 @@
 """From a film as it was read to the pixels a network expects: what is shown, squared, resized, scaled."""
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.image import Image, Intensity
 from networks.configs import Input
+from pipelines.input_scale import on_scale
 
 Grey = NDArray[np.float32]
 
@@ -80,13 +80,8 @@ def prepared(grey: Grey, expected: Input) -> Image:
     if expected.size_px is not None:
         size = (expected.size_px, expected.size_px)
         tensor = interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)
-    scaled = expected.low + (expected.high - expected.low) * tensor[0].numpy()  # (1, rows, columns)
-    planes = np.repeat(scaled, expected.channels, axis=0)
-    if expected.mean:
-        planes = planes - _per_channel(expected.mean)
-    if expected.std:
-        planes = planes / _per_channel(expected.std)
-    return Image(planes.astype(np.float32)[:, np.newaxis].transpose(0, 3, 2, 1), Intensity.GREY)
+    scaled = on_scale(tensor.expand(1, expected.channels, -1, -1), expected).numpy()  # (1, C, rows, columns)
+    return Image(np.ascontiguousarray(scaled[0])[:, np.newaxis].transpose(0, 3, 2, 1), Intensity.GREY)
 
 
 def _range(image: Image) -> tuple[float, float, tuple[Repair, ...]]:
@@ -131,7 +126,3 @@ def _squared(grey: Grey, expected: Input) -> Grey:
     top, left = (edge - rows) // 2, (edge - columns) // 2
     square[top : top + rows, left : left + columns] = grey
     return square
-
-
-def _per_channel(numbers: tuple[float, ...]) -> NDArray[Any]:
-    return np.asarray(numbers, dtype=np.float32).reshape(-1, 1, 1)

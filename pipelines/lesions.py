@@ -10,7 +10,7 @@ from datasets.box import bounding_box
 from datasets.geometry import Grid
 from pipelines.measurements import axial_diameters, mean_value, volume_ml
 from pipelines.regions import Mask
-from pipelines.results import FlagCode, QualityFlag, Quantity, Severity
+from pipelines.results import FlagCode, QualityFlag, Quantity, flag
 from pipelines.sliding_window import Statistics
 
 HOUNSFIELD_UCUM = "[hnsf'U]"
@@ -39,11 +39,6 @@ def measure_lesion(mask: Mask, values: NDArray[np.generic], grid: Grid) -> tuple
         measured.append(Quantity(name="longest_axial_diameter", value=diameters.longest_mm, unit="mm"))
         measured.append(Quantity(name="perpendicular_diameter", value=diameters.perpendicular_mm, unit="mm"))
     return tuple(measured)
-
-
-def flag(code: FlagCode, severity: Severity, message: str) -> QualityFlag:
-    """A quality flag of one of this project's own codes."""
-    return QualityFlag(code=code.value, severity=severity, message=message)
 
 
 def organ_flags(organ: Mask, dropped: int, name: str) -> tuple[QualityFlag, ...]:

@@ -7,6 +7,7 @@ from torch import Tensor
 from networks.checkpoints.published import IMAGENET_MEAN, IMAGENET_STD
 from networks.configs import Input
 from pipelines.histology.light import Pixels
+from pipelines.input_scale import on_scale
 
 IMAGENET = Input(
     scale="[0, 1], then ImageNet mean and standard deviation", channels=3, mean=IMAGENET_MEAN, std=IMAGENET_STD
@@ -25,14 +26,4 @@ def as_input(pixels: Pixels, expected: Input) -> Tensor:
         (N, 3, H, W) float32, channels last in memory.
     """
     shown = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / _BRIGHTEST
-    return on_scale(shown, expected)
-
-
-def on_scale(shown: Tensor, expected: Input) -> Tensor:
-    """Pictures (N, C, H, W) in [0, 1], black to white, on the scale that weights expect; the same shape."""
-    ranged = expected.low + (expected.high - expected.low) * shown
-    if expected.mean:
-        ranged = ranged - torch.tensor(expected.mean).to(ranged).reshape(1, -1, 1, 1)
-    if expected.std:
-        ranged = ranged / torch.tensor(expected.std).to(ranged).reshape(1, -1, 1, 1)
-    return ranged.contiguous(memory_format=torch.channels_last)
+    return on_scale(shown, expected).contiguous(memory_format=torch.channels_last)

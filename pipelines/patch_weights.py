@@ -22,12 +22,13 @@ from datasets.phantoms.slide_patches import MPP, SIZE_PX
 from networks.configs import DenseNetConfig
 from pipelines.classifier_training import ClassifierSchedule, logits_of, train_classifier
 from pipelines.histology.light import Pixels
+from pipelines.input_scale import on_scale
 from pipelines.metrics.auroc import auroc
 from pipelines.metrics.calibration_fit import calibration_error, fit_platt
 from pipelines.metrics.operating_point import at_point, youden_point
 from pipelines.model_store import SHIPPED_FOLDER, Card, save_weights
 from pipelines.patch_augmentation import Variation, varied
-from pipelines.patch_input import IMAGENET, as_input, on_scale
+from pipelines.patch_input import IMAGENET, as_input
 from pipelines.phantom_patches import Blocks, CutPatches, cut_patches, draw_slides
 from pipelines.phantom_training import Batches
 
@@ -51,7 +52,7 @@ def batches(slides: Sequence[Blocks], schedule: ClassifierSchedule) -> Batches:
         patches = cut_patches(slides, schedule.batch, rng)
         shown = torch.from_numpy(patches.pixels).permute(0, 3, 1, 2).float() / 255
         truths = torch.from_numpy(patches.tumor[:, np.newaxis].astype(np.float32))
-        yield on_scale(varied(shown, rng, _VARIATION), INPUT), truths
+        yield on_scale(varied(shown, rng, _VARIATION), INPUT).contiguous(memory_format=torch.channels_last), truths
 
 
 def log_odds(network: nn.Module, pixels: Pixels) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from pipelines.calibration import Platt
 from pipelines.classifier_training import ClassifierSchedule, class_weights, logits_of, train_classifier
 from pipelines.film_distortion import FilmDistortion
 from pipelines.film_preparation import prepared, shown
+from pipelines.input_scale import on_scale
 from pipelines.metrics.auroc import Truths, auroc
 from pipelines.metrics.calibration_fit import brier, calibration_error, fit_platt
 from pipelines.metrics.operating_point import at_point
@@ -155,7 +156,7 @@ def batches(films: Films, schedule: ClassifierSchedule) -> Batches:
         while waiting.size < schedule.batch:
             waiting = np.concatenate([waiting, rng.permutation(len(grey))])
         chosen, waiting = torch.from_numpy(waiting[: schedule.batch]), waiting[schedule.batch :]
-        inputs = (distortion.apply(grey[chosen], rng) - INPUT.mean[0]) / INPUT.std[0]
+        inputs = on_scale(distortion.apply(grey[chosen], rng), INPUT)
         yield inputs.contiguous(memory_format=torch.channels_last), classes[chosen]
 
 

@@ -117,6 +117,11 @@ class QualityFlag(Document):
         return cls(code=repair.code.value, severity="warning", message=repair.message)
 
 
+def flag(code: FlagCode, severity: Severity, message: str) -> QualityFlag:
+    """A quality flag of one of this project's own codes."""
+    return QualityFlag(code=code.value, severity=severity, message=message)
+
+
 class Explanation(Document):
     """A heat map on the input's grid, with the score card that judges it."""
 

@@ -15,8 +15,7 @@ from pipelines.histology.hot_spots import LABEL
 from pipelines.histology.light import Floats, Pixels
 from pipelines.histology.patch_table import PatchTable
 from pipelines.histology.read_ahead import read_ahead
-from pipelines.lesions import flag
-from pipelines.results import Finding, FlagCode, OutputFile, Quantity
+from pipelines.results import Finding, FlagCode, OutputFile, Quantity, flag
 
 _COLOURS = 3
 

@@ -5,8 +5,7 @@ from datasets.errors import InputRefused
 from datasets.slide import Overview, Slide
 from pipelines.histology.scan import Scan
 from pipelines.histology.tissue import Tissue
-from pipelines.lesions import flag
-from pipelines.results import FlagCode, QualityFlag, Severity
+from pipelines.results import FlagCode, QualityFlag, Severity, flag
 
 # Pixel sizes are rounded by those who write them down.
 _TOLERANCE = 1.03
@@ -30,7 +29,7 @@ def resolution_flags(slide: Slide, patch_mpp: float) -> tuple[QualityFlag, ...]:
     """Whether a slide shows what patches are to show.
 
     Raises:
-        InputRefused: `no_spacing`; `unsupported_dimensions`: its pixels are more than twice as large as those of
+        InputRefused: `no_spacing`; `resolution_too_coarse`: its pixels are more than twice as large as those of
             patches.
     """
     coarsest = max(pixel_um(slide))
@@ -38,7 +37,7 @@ def resolution_flags(slide: Slide, patch_mpp: float) -> tuple[QualityFlag, ...]:
         return ()
     if coarsest > patch_mpp * _MOST_COARSE:
         raise InputRefused(
-            RefusalCode.UNSUPPORTED_DIMENSIONS,
+            RefusalCode.RESOLUTION_TOO_COARSE,
             f"a slide of at most {_MOST_COARSE * patch_mpp:g} um per pixel",
             f"{coarsest:g} um per pixel in {slide.name}",
             f"scan the slide at 10x or more; if it was, state it: --set mpp={patch_mpp:g}",

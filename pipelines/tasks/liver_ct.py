@@ -26,12 +26,12 @@ from datasets.labels import LIVER_AND_TUMOR, LabelSet
 from datasets.resampling import reorient
 from pipelines.examination import Compute, Interpretation, Network, Prediction
 from pipelines.image_task import ImageTask
-from pipelines.lesions import HOUNSFIELD_UCUM, flag, measure_lesion, organ_flags, stream_flags
+from pipelines.lesions import HOUNSFIELD_UCUM, measure_lesion, organ_flags, stream_flags
 from pipelines.localise_settings import Localisation, LocaliseSettings, slice_context
 from pipelines.measurements import centroid_mm, mean_value, volume_ml
 from pipelines.regions import Mask, components_by_size, fill_holes, largest_component
 from pipelines.resample import grid_mapping, labels_back, resample
-from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity
+from pipelines.results import Finding, FlagCode, Location, QualityFlag, Quantity, flag
 from pipelines.settings import Settings
 from pipelines.slabs import LabelSlab, Slab, decide_labels
 from pipelines.slice_stream import logit_stream

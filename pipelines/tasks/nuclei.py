@@ -22,11 +22,11 @@ from datasets.labels import CodedConcept, Label, LabelSet
 from pipelines.examination import Compute, Interpretation, Network, Prediction
 from pipelines.image_task import ImageTask
 from pipelines.instances import Instances, areas_px, drop_small, split_objects
-from pipelines.lesions import flag, stream_flags
+from pipelines.lesions import stream_flags
 from pipelines.micrographs import CHANNELS, scaled_micrograph
 from pipelines.nuclei_files import picture_files, probability_file
 from pipelines.nuclei_measurements import PixelArea, measure_nuclei
-from pipelines.results import Finding, FlagCode, QualityFlag
+from pipelines.results import Finding, FlagCode, QualityFlag, flag
 from pipelines.settings import Settings
 from pipelines.sliding_window import LogitStream, StreamOptions
 from pipelines.tensors import as_tensor, image_of

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -23,9 +24,10 @@ from datasets.resampling import reorient
 from datasets.study import Loaded, Series, Study
 from pipelines.classifier_task import ClassifierTask, View
 from pipelines.examination import Chosen, Clock
+from pipelines.input_scale import on_scale
 from pipelines.resample import grid_mapping, resample
 from pipelines.settings import Settings
-from pipelines.tensors import as_tensor
+from pipelines.tensors import as_tensor, image_of
 
 # Networks see the patient lying as radiologists do: i to the Left, j to Posterior, slices from feet to head.
 _CANONICAL = "LPS"
@@ -76,8 +78,8 @@ class VolumeClassification(ClassifierTask):
     )
     scale: Literal["window", "standardise"] = Field(
         default="window",
-        description="window: clipped to [low, high] of the input, in HU, and brought to [0, 1]; standardise: every "
-        "channel minus its mean, over its deviation, where there is signal",
+        description="window: HU from low to high of the input are shown, black to white, and scaled as it says; "
+        "standardise: every channel minus its mean, over its deviation, where there is signal",
     )
 
     @model_validator(mode="after")
@@ -153,13 +155,11 @@ class VolumeClassification(ClassifierTask):
         for image in canonical:
             values = self._scaled(image.array[0].astype(np.float32))
             volume = as_tensor(Image(values[np.newaxis], Intensity.GREY, source.affine))
-            planes.append(resample(volume, self.size, mapping, fill=float(values.min())).numpy()[0])
-        stacked = np.stack(planes)  # (C, D, H, W)
-        if self.expected.mean and self.scale == "window":
-            stacked = stacked - _per_channel(self.expected.mean)
-        if self.expected.std and self.scale == "window":
-            stacked = stacked / _per_channel(self.expected.std)
-        return Image(stacked.transpose(0, 3, 2, 1).astype(np.float32), Intensity.GREY, target.affine)
+            planes.append(resample(volume, self.size, mapping, fill=float(values.min()))[0])
+        stacked = torch.stack(planes)  # (C, D, H, W)
+        if self.scale == "window":
+            stacked = on_scale(stacked[np.newaxis], self.expected)[0]
+        return image_of(stacked, Intensity.GREY, target.affine)
 
     def _scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.scale == "window":
@@ -242,7 +242,3 @@ def _joined(name: str, parts: Sequence[Study]) -> Study:
 
 def _once(loaded: Sequence[Loaded]) -> tuple[Repair, ...]:
     return tuple(dict.fromkeys(repair for one in loaded for repair in one.repairs))
-
-
-def _per_channel(numbers: tuple[float, ...]) -> NDArray[np.float32]:
-    return np.asarray(numbers, dtype=np.float32).reshape(-1, 1, 1, 1)

@@ -111,4 +111,5 @@ def test_flipped_headers_are_read_or_refused_and_nothing_else(tmp_path: Path, se
             changed[place] = random.integers(256)
         path.write_bytes(changed)
         with suppress(InputRefused), _opened(path) as slide:
-            slide.with_mpp(1.0).read(20.0, 20.0, 10, 10, 2.0)
+            pixels = slide.with_mpp(1.0).read(20.0, 20.0, 10, 10, 2.0)
+            assert (pixels.shape, pixels.dtype) == ((10, 10, 3), np.uint8)

@@ -6,7 +6,6 @@ damaged; it takes a printing resolution of 72 dpi for a pixel size, and knows OM
 plain pages not at all.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from tifffile import TiffFile, TiffFileError, TiffPage
 
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
+from datasets.io.slide.nonsense import NONSENSE
 from datasets.io.slide.strict_jpeg import StrictJpeg, has_end
 from datasets.io.slide.tiff_pyramid import check_whole, pyramid_of, tile_size_of, tiles_of
 from datasets.io.slide.tiff_spacing import mpp_of
@@ -27,19 +27,9 @@ _JPEG, _JPEG_2000 = 7, (33003, 33004, 33005, 34712)
 _SEPARATE_PLANES = 2
 _WHITE_IS_ZERO = 0
 # What tifffile and the decoders raise on bytes that make no sense; their own errors derive from RuntimeError.
-_BROKEN = (
+_BROKEN: tuple[type[Exception], ...] = (
     TiffFileError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    OSError,
-    MemoryError,
-    struct.error,
+    *NONSENSE,
 )
 
 

@@ -1,7 +1,6 @@
 """DICOM whole slide microscopy, tile by tile, through wsidicom."""
 
 import logging
-import struct
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from wsidicom.geometry import Point
 
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
+from datasets.io.slide.nonsense import NONSENSE
 from datasets.io.slide.strict_jpeg import StrictJpeg, has_end
 from datasets.slide import Slide, levels_of
 from datasets.slide_sampling import Pixels
@@ -39,17 +39,7 @@ _BROKEN = (
     *_OF_WSIDICOM,
     InvalidDicomError,
     BytesLengthException,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    OSError,
-    MemoryError,
-    struct.error,
+    *NONSENSE,
 )
 
 

@@ -88,8 +88,9 @@ def test_a_coarse_slide_is_told_and_a_coarser_one_refused() -> None:
     said = examine(slide_study(FormulaSlide(mpp=1.6, steps=(1, 4))))
     assert "resolution_too_coarse" in codes(said)
     assert quantity(said, "tumor", "count") == 2
-    with pytest.raises(InputRefused, match=r"at most 1\.94 um per pixel"):
+    with pytest.raises(InputRefused, match=r"at most 1\.94 um per pixel") as refused:
         examine(slide_study(FormulaSlide(mpp=2.0, steps=(1, 4))))
+    assert refused.value.code is RefusalCode.RESOLUTION_TOO_COARSE
 
 
 def test_glass_alone_is_refused() -> None:

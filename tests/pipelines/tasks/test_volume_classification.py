@@ -49,7 +49,8 @@ def _sequences(*names: str, **more: Any) -> Study:
 
 
 def test_every_voxel_lies_where_the_grid_says(tmp_path: Path) -> None:
-    task = _task("volume_classification", "spacing_mm=[1.5,1.0,2.5]", "input.low=-200", "input.high=300")
+    window = ("input.low=-200", "input.high=300", "input.mean=[-200]", "input.std=[500]")
+    task = _task("volume_classification", "spacing_mm=[1.5,1.0,2.5]", *window)
     for orientation in ("plain", "turned"):
         direction = np.eye(3) if orientation == "plain" else np.array([[0, 0, -1], [-1, 0, 0], [0, 1, 0]]).T
         grid = grid_from_axes((60, 60, 60), (1.0, 1.2, 1.1), direction, (-30.0, 12.0, -7.0))
