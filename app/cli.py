@@ -31,9 +31,14 @@ from datasets.errors import DenseLensError, InputRefused
 COMMANDS = {
     "demo": "Score phantom studies with the weights that ship and show found beside truth.",
     "score": "Score studies: segmentations, findings and measurements into a folder.",
+    "evaluate": "Compare predictions with a reference: figures with intervals, paired tests, a report.",
+    "train": "Train a task on data of your own; go on with a training that was broken off.",
+    "audit": "Tell what is wrong with a dataset before training on it; put it right in a copy.",
     "inspect": "Tell what a file, folder or archive holds, what would be repaired and what refused.",
     "search": "Show the patches of an index that look most like others; make such an index.",
-    "weights": "Show what weights there are; import published ones.",
+    "data": "Show what public datasets there are; fetch one.",
+    "calibrate": "Fit calibration and operating points of a classifier, into its weights' card.",
+    "weights": "Show what weights there are; import published ones and bundles; export bundles.",
     "bench": "Run benchmark workloads beside their peers.",
 }
 

@@ -35,6 +35,7 @@ class RefusalCode(StrEnum):
     DIFFERENT_GRIDS = "different_grids"
     MISSING_SEQUENCE = "missing_sequence"
     RESOLUTION_TOO_COARSE = "resolution_too_coarse"
+    UNKNOWN_LABEL = "unknown_label"
 
 
 class RepairCode(StrEnum):

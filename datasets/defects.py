@@ -26,6 +26,8 @@ class DefectCode(StrEnum):
     INTENSITY_OUTLIER = "intensity_outlier"
     CLASS_IMBALANCE = "class_imbalance"
     NAME_TWICE = "name_twice"
+    LABELS_MISPLACED = "labels_misplaced"
+    IMAGES_DIFFER = "images_differ"
 
 
 @dataclass(frozen=True)

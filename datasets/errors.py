@@ -3,7 +3,8 @@
     DenseLensError                 expected, got, advice
     |-- InputRefused               one input cannot be used honestly; carries a `RefusalCode`
     |-- ConfigError                settings, a command line or a YAML that does not hold together
-    `-- WeightsError               a weights file that is missing, damaged or made for another network
+    |-- WeightsError               a weights file that is missing, damaged or made for another network
+    `-- DownloadError              (datasets.downloads) a file that cannot be fetched, or is not what it should be
 
 The doors translate it: the command line prints one line and exits with 2, or notes the refusal of one study and goes
 on; a page shows the message. Anything that is not a `DenseLensError` is a bug.

@@ -84,3 +84,9 @@ LIVER_AND_TUMOR = LabelSet(
         Label(2, "liver_tumor", (144, 238, 144), CodedConcept("108369006", "SCT", "Neoplasm"), MORPHOLOGIC_ABNORMALITY),
     )
 )
+
+# The findings of ChestX-ray14 (Wang et al., CVPR 2017) in the order of its networks' outputs, in snake case.
+CHEST_XRAY_14 = (
+    *("atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax"),
+    *("consolidation", "edema", "emphysema", "fibrosis", "pleural_thickening", "hernia"),
+)

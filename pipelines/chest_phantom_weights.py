@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from datasets.phantoms import FILM_FINDINGS, FilmPhantom, film_phantom
+from datasets.labels import CHEST_XRAY_14
+from datasets.phantoms import FilmPhantom, film_phantom
 from networks.configs import DenseNetConfig, Input
 from pipelines.classifier_training import ClassifierSchedule, learn_classes, logits_of, train_classifier
 from pipelines.film_distortion import FilmDistortion
@@ -39,7 +40,7 @@ TASK = "chest_xray"
 NAME = "chest_xray_phantom"
 SIZE_PX = 128
 NETWORK = DenseNetConfig(
-    in_channels=1, out_channels=len(FILM_FINDINGS), block_config=(4, 6, 8, 6), growth_rate=12, init_features=24
+    in_channels=1, out_channels=len(CHEST_XRAY_14), block_config=(4, 6, 8, 6), growth_rate=12, init_features=24
 )
 INPUT = Input(
     scale="grey of the display range as [0, 1], minus 0.45, over 0.25; longer side 128 pixels, the rest black",
@@ -111,7 +112,7 @@ def draw_film(seed: int, size_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bo
     """One film (size, size), and which findings were planted; runs in a process of its own."""
     film = drawn_film(seed)
     grey = prepared(shown(film.image(size_px))[0], _IN_RANGE).slices()[0]
-    truths = np.array([name in film.labels for name in FILM_FINDINGS], dtype=np.bool_)
+    truths = np.array([name in film.labels for name in CHEST_XRAY_14], dtype=np.bool_)
     return np.rint(255 * grey).astype(np.uint8), truths
 
 
@@ -136,7 +137,7 @@ def learn(films: Films, rounds: tuple[ClassifierSchedule, ClassifierSchedule] = 
     """Train a new network on drawn films, in two rounds; in eval mode."""
     first, second = rounds
     network = train_classifier(NETWORK, batches(films, first), nn.BCEWithLogitsLoss(), first)
-    emphasis = torch.tensor([_EMPHASIS.get(name, 1.0) for name in FILM_FINDINGS])
+    emphasis = torch.tensor([_EMPHASIS.get(name, 1.0) for name in CHEST_XRAY_14])
     return learn_classes(network.train(), batches(films, second), nn.BCEWithLogitsLoss(weight=emphasis), second)
 
 
@@ -149,7 +150,7 @@ def calibrated(network: nn.Module, films: Films) -> dict[str, dict[str, Any]]:
     """
     odds = logits_of(network, scaled(films.inputs()), batch=32)
     points, lines = {}, {}
-    for at, name in enumerate(FILM_FINDINGS):
+    for at, name in enumerate(CHEST_XRAY_14):
         points[name] = float(expit(youden_point(odds[:, at], films.truths[:, at])))
         lines[name] = fit_platt(odds[:, at], films.truths[:, at])
     return {"operating_points": points, "calibration": lines}
@@ -163,9 +164,9 @@ def figures(network: nn.Module, films: Films, card: Card) -> dict[str, float]:
         specificity at the operating points and calibration error, these in the mean over the findings.
     """
     odds = logits_of(network, scaled(films.inputs()), batch=32)
-    areas = findings_auroc(odds, films.truths, FILM_FINDINGS)
+    areas = findings_auroc(odds, films.truths, CHEST_XRAY_14)
     found: dict[str, list[float]] = {"sensitivity": [], "specificity": [], "calibration_error": []}
-    for at, name in enumerate(FILM_FINDINGS):
+    for at, name in enumerate(CHEST_XRAY_14):
         truth, (slope, intercept) = films.truths[:, at], card.calibration[name]
         called = expit(odds[:, at]) >= card.operating_points[name]
         found["sensitivity"].append(float(called[truth].mean()))
@@ -190,7 +191,7 @@ def card_without_figures() -> Card:
         trained_on="computer-made phantom films of the chest, no patient",
         limits=f"for demonstrations and tests; not for patients: see docs/model-cards/{NAME}.md",
         phantom=True,
-        labels=FILM_FINDINGS,
+        labels=CHEST_XRAY_14,
         input=INPUT,
     )
 

@@ -57,6 +57,7 @@ class Interpretation:
         quantities: Measurements of the whole study.
         flags: Why the statements should be read with care.
         files: Further files of the study's folder.
+        instances: Objects one by one, a number each, on the image's grid, where the task tells them apart.
     """
 
     labels: Image | None
@@ -64,6 +65,7 @@ class Interpretation:
     quantities: tuple[Quantity, ...] = ()
     flags: tuple[QualityFlag, ...] = field(default=())
     files: tuple[OutputFile, ...] = ()
+    instances: Image | None = None
 
 
 class Network(Protocol):
@@ -132,6 +134,7 @@ class Examination:
         probabilities: One channel per label, for who asks for them.
         source: The DICOM instances behind the image.
         files: Further files of the study's folder.
+        instances: Objects one by one, a number each; in memory alone.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -145,6 +148,7 @@ class Examination:
     probabilities: Image | None = None
     source: DicomSource | None = None
     files: tuple[OutputFile, ...] = ()
+    instances: Image | None = None
 
 
 class Clock:

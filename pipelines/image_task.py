@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datasets.errors import ConfigError
 from datasets.image import Image
@@ -24,6 +26,19 @@ from pipelines.task import Task, load_task
 
 class ImageTask(Task):
     """A task of one image: three functions, which training, evaluation and every door share."""
+
+    @property
+    def channels(self) -> int:
+        """Of a prepared image."""
+        return 1
+
+    def wanted(self, truth: NDArray[np.integer]) -> NDArray[np.integer]:
+        """What the network is to say of voxels whose truth is known: the task's labels, unless it learns others.
+
+        Args:
+            truth: (D, H, W), indices of the task's labels, or numbers of objects where those are what is known.
+        """
+        return truth
 
     @abstractmethod
     def preprocess(self, image: Image) -> Image:
@@ -63,6 +78,7 @@ class ImageTask(Task):
             probabilities=prediction.probabilities if self.output.probability else None,
             source=loaded.source,
             files=said.files,
+            instances=said.instances,
         )
 
 

@@ -1,13 +1,16 @@
 """A network with its weights, ready to run, and what holds for everything it says."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from datasets.errors import WeightsError
 from networks.build import build
 from networks.configs import NetworkConfig
 from networks.inference import for_inference
+from pipelines.ensemble import Ensemble, member_files, model_of
 from pipelines.examination import Compute
 from pipelines.model_store import Card, find_weights, load_weights, read_card, untrained
 from pipelines.results import FlagCode, ModelId, QualityFlag
@@ -38,12 +41,25 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
 
     Args:
         config: What to build.
-        weights: Name of shipped weights or path of a file; None gives untrained ones, which the flags then say.
+        weights: Name of shipped weights or path of a file; a folder with the folds of a cross-validation, which answer
+            together; None gives untrained ones, which the flags then say.
         compute: Where it is to run.
 
     Raises:
-        WeightsError: The weights are not there or do not fit the network.
+        WeightsError: The weights are not there or do not fit the network, or such a network is not asked together.
     """
+    if weights is not None and Path(weights).is_dir():
+        if config.name == "h_dense_unet":
+            got = f"the folds in {weights}"
+            raise WeightsError("one file of weights for h_dense_unet, which is streamed", got, "name one of them")
+        members = [_load_one(config, str(path), compute) for path in member_files(Path(weights))]
+        flags = tuple(dict.fromkeys(flag for member in members for flag in member.flags))
+        network = Ensemble([member.network for member in members])
+        return LoadedNetwork(network, model_of([member.model for member in members]), flags, members[0].card)
+    return _load_one(config, weights, compute)
+
+
+def _load_one(config: NetworkConfig, weights: str | None, compute: Compute) -> LoadedNetwork:
     network = build(config, seed=_UNTRAINED_SEED)
     model = untrained()
     flags: tuple[QualityFlag, ...] = _UNTRAINED_FLAGS

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -21,36 +21,12 @@ from torch import Tensor, nn
 from datasets.errors import WeightsError
 from datasets.io.atomic import write_bytes, write_text
 from networks.build import build
-from networks.configs import DenseWidths, Input, NetworkConfig
+from networks.configs import DenseWidths, NetworkConfig
+from pipelines.model_package import Card as Card
 from pipelines.results import ModelId
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "shipped"
 UNTRAINED = "untrained"
-
-
-class Card(BaseModel):
-    """What is known about weights: on what they were trained, how they did on what nobody trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    task: str
-    trained_on: str
-    held_out: dict[str, float] = Field(default_factory=dict, description="figures on data not trained on, unit in name")
-    limits: str = Field(description="what the weights must not be used for, in plain words")
-    phantom: bool = Field(description="trained on phantoms only")
-    source: str | None = Field(default=None, description="name of the file the weights were imported from")
-    source_sha256: str | None = Field(default=None, description="of that file")
-    layout: str | None = Field(default=None, description="whose file that was")
-    drawn_anew: int = Field(default=0, description="tensors that hold random numbers, for training to start from")
-    labels: tuple[str, ...] = Field(default=(), description='of the outputs, in order; "" was never trained')
-    operating_points: dict[str, float] = Field(default_factory=dict, description="by label, probability that counts")
-    calibration: dict[str, tuple[float, float]] = Field(
-        default_factory=dict,
-        description="by label, slope and intercept on the log odds of the network's probability",
-    )
-    input: Input | None = Field(default=None, description="what pixels are expected")
-    notes: tuple[str, ...] = Field(default=(), description="what somebody who uses the weights must know")
 
 
 def find_weights(name_or_path: str) -> Path:
@@ -124,6 +100,11 @@ def save_tensors(state: Mapping[str, Tensor], config: NetworkConfig, card: Card,
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     # Written by the library itself the file would be for its owner alone, unlike everything else that is written.
     write_bytes(path, save(tensors, metadata={"network": _canonical(config.model_dump(mode="json"))}))
+    write_card(card, path)
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write the card of a weights file beside it, as `.json`, with what differs from its defaults."""
     write_text(path.with_suffix(".json"), card.model_dump_json(indent=2, exclude_defaults=True) + "\n")
 
 
@@ -141,6 +122,24 @@ def read_card(path: Path) -> Card | None:
     except (ValidationError, OSError) as error:
         reason = str(error).replace("\n", " ")
         raise WeightsError(f"the card of {path.name}", f"{file.name}: {reason}", "fetch or make both again") from error
+
+
+def rewrite_card(path: Path, **changes: Any) -> Card:
+    """Change what the card of a weights file tells, once more is known.
+
+    Args:
+        path: The weights file.
+        changes: Fields of the card.
+
+    Raises:
+        WeightsError: There is no card, or it is damaged.
+    """
+    card = read_card(path)
+    if card is None:
+        raise WeightsError(f"a card beside {path.name}", "none", "make the weights again")
+    changed = Card.model_validate(card.model_dump() | changes)
+    write_card(changed, path)
+    return changed
 
 
 @dataclass(frozen=True)

@@ -224,8 +224,8 @@ class ErrorRecord(Document):
 class Result(Document):
     """Everything said about one study.
 
-    The arrays (`labels`, `probabilities`), further `files` and the DICOM `source` travel with the document but are not
-    part of it: they are written to files of their own, named in `outputs`.
+    The arrays (`labels`, `probabilities`, `instances`), further `files` and the DICOM `source` travel with the document
+    but are not part of it: they are written to files of their own, named in `outputs`.
     """
 
     optional = frozenset({"slide", "views"})
@@ -250,6 +250,7 @@ class Result(Document):
 
     labels: Image | None = Field(default=None, exclude=True)
     probabilities: Image | None = Field(default=None, exclude=True)
+    instances: Image | None = Field(default=None, exclude=True)
     source: DicomSource | None = Field(default=None, exclude=True)
     files: tuple[OutputFile, ...] = Field(default=(), exclude=True)
 

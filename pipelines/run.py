@@ -101,6 +101,7 @@ class Pipeline:
             probabilities=said.probabilities,
             source=said.source,
             files=said.files,
+            instances=said.instances,
         )
 
 

@@ -21,6 +21,7 @@ from pipelines.examination import Assistant, Chosen, Clock, Examination, Instrum
 from pipelines.localise_settings import Localisation
 from pipelines.settings import Settings
 from pipelines.settings_file import merge, read_settings
+from pipelines.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from pipelines.model_store import Card
@@ -56,11 +57,12 @@ class Task(BaseModel, ABC):
         "times as fast on processors that have it, and moves labels where two are nearly as probable",
     )
     output: OutputSettings = OutputSettings()
+    training: TrainingSettings = TrainingSettings()
 
     @property
     def digest(self) -> str:
-        """Sha256 of the settings: two tasks with the same digest do the same."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Sha256 of the settings: two tasks with the same digest do the same. How one is trained is no part of that."""
+        return hashlib.sha256(self.model_dump_json(exclude={"training"}).encode()).hexdigest()
 
     def localisation(self) -> Localisation | None:
         """The coarse look that comes first; None where the whole image is searched."""

@@ -7,6 +7,7 @@ import pytest
 from networks.build import build, parameter_count
 from pipelines.model_store import SHIPPED_FOLDER, read_card
 from pipelines.task import list_tasks, load_task
+from pipelines.training.lessons import lesson_of
 
 
 @pytest.mark.parametrize("name", list_tasks())
@@ -52,3 +53,17 @@ def test_the_published_network_has_the_papers_parameters() -> None:
 def test_every_file_in_the_folder_is_a_task(repository: Path) -> None:
     files = [path.name for path in (repository / "configs").iterdir() if path.name != "__pycache__"]
     assert sorted(files) == [f"{name}.yaml" for name in list_tasks()]
+
+
+@pytest.mark.parametrize("name", [name for name in list_tasks() if load_task(name).kind != "histopathology"])
+def test_it_can_be_trained(name: str) -> None:
+    lesson = lesson_of(load_task(name))
+    training, network = lesson.task.training, lesson.task.network
+    patch = training.patch
+    assert patch is None or len(patch) == network.spatial_dims
+    for stage in training.stages:
+        assert type(network).model_validate(network.model_dump() | stage.network)
+    known = {"any", *lesson.task.label_set.names}
+    assert {place.label for place in training.places} <= known
+    weights = training.loss.class_weights
+    assert weights is None or len(weights) == max(2, network.out_channels)

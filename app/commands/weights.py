@@ -1,4 +1,4 @@
-"""`denselens weights`: what weights there are, and published checkpoints in."""
+"""`denselens weights`: what weights there are, published ones and bundles in, bundles and cards out."""
 
 import json
 import sys
@@ -8,11 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from datasets.errors import WeightsError
+from datasets.errors import ConfigError, DenseLensError, WeightsError
 from networks.checkpoints.imported import KINDS, Imported
 from networks.checkpoints.targets import TARGETS, Wishes
+from pipelines.bundle.export import Exported, export_bundle
+from pipelines.bundle.importing import import_bundle, is_bundle
 from pipelines.document import writable
+from pipelines.model_card import stored_card_text
 from pipelines.model_store import Listed, list_weights
+from pipelines.task import load_task
 from pipelines.weights_import import Destination, ImportedWeights, import_weights
 
 SCHEMA = 1
@@ -48,7 +52,12 @@ def list_command(
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".safetensors, .pt, .pth, .pth.tar, .bin or .h5.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help=".safetensors, .pt, .pth, .pth.tar, .bin or .h5; a MONAI bundle's folder or .zip."
+        ),
+    ],
     network: Annotated[str, typer.Option("--as", metavar="NETWORK", help=f"What it is: {', '.join(TARGETS)}.")],
     out: Annotated[Path | None, typer.Option(help="A .safetensors file; NETWORK.safetensors here by default.")] = None,
     in_channels: Annotated[
@@ -64,12 +73,14 @@ def import_command(
     """Import a published checkpoint: every tensor accounted for, or nothing written.
 
     The result is a safetensors file and a JSON card beside it, and is given to other commands with --weights. A pickle
-    that needs code to be run is refused with the reason.
+    that needs code to be run is refused with the reason, and so is a bundle of a network that is not here. Nothing of a
+    bundle is run.
     """
     names = tuple(label.strip() for label in labels.split(",")) if labels else ()
     wishes = Wishes(in_channels=in_channels, labels=names, trained_on=trained_on)
     try:
-        done = import_weights(file, network, wishes, Destination(out, force))
+        bring = import_bundle if is_bundle(file) else import_weights
+        done = bring(file, network, wishes, Destination(out, force))
     except WeightsError as refusal:
         if as_json:
             _print_json({"schema": SCHEMA, "source": {"file": writable(str(file))}, "error": _refusal(refusal)})
@@ -81,7 +92,63 @@ def import_command(
     return _OK
 
 
-VERBS = {"list": list_command, "import": import_command}
+def export_bundle_command(
+    weights: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Shipped weights, or a .safetensors file.")],
+    task: Annotated[str, typer.Option(help="Task, or a YAML file, that the bundle does.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle; its name is the bundle's.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the task.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=_JSON)] = False,
+) -> int:
+    """Write a MONAI bundle that MONAI verifies and runs, and that says what scoring says.
+
+    It carries the network, the task's steps and the weights, so that this program need not be there; other packages it
+    needs are named in its metadata.
+    """
+    try:
+        done = export_bundle(load_task(task, overrides or ()), weights, out, force=force)
+    except DenseLensError as refusal:
+        if as_json:
+            _print_json({"schema": SCHEMA, "weights": writable(weights), "error": _refusal(refusal)})
+        raise
+    if as_json:
+        _print_json(_exported(done))
+    else:
+        _say(f"{done.path}: {done.task.name} as a MONAI bundle, with {len(done.sources.modules)} source files")
+        _say(f"needs beside MONAI: {', '.join(done.sources.requires)}")
+        print("Research use only, not a medical device.")
+    return _OK
+
+
+def card_command(
+    weights: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Shipped weights, or a .safetensors file.")],
+) -> int:
+    """Print a model card, made of what the weights' own card says."""
+    text = stored_card_text(weights)
+    print("\n".join("".join(c if c.isprintable() else " " for c in writable(line)) for line in text.splitlines()))
+    return _OK
+
+
+VERBS = {
+    "list": list_command,
+    "import": import_command,
+    "export-bundle": export_bundle_command,
+    "card": card_command,
+}
+
+
+def _exported(done: Exported) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "out": writable(str(done.path)),
+        "task": done.task.name,
+        "weights_sha256": done.weights_sha256,
+        "requires": done.sources.requires,
+        "error": None,
+        "research_use_only": True,
+    }
 
 
 def _report(file: Path, network: str, done: ImportedWeights) -> dict[str, Any]:
@@ -125,8 +192,9 @@ def _listed(one: Listed) -> dict[str, Any]:
     }
 
 
-def _refusal(refusal: WeightsError) -> dict[str, str]:
-    told = {"code": "weights_error", "message": refusal.message, "advice": refusal.advice}
+def _refusal(refusal: DenseLensError) -> dict[str, str]:
+    code = "config_error" if isinstance(refusal, ConfigError) else "weights_error"
+    told = {"code": code, "message": refusal.message, "advice": refusal.advice}
     return {key: writable(value) for key, value in told.items()}
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import highdicom as hd
 import numpy as np
@@ -58,6 +59,7 @@ class SegDescription:
         config_digest: Hash of the settings.
         series_description: What a person reads in a list of series; "RESEARCH USE ONLY" is put in front.
         series_number: Number of the new series within the study, positive.
+        algorithm_type: "MANUAL" for what people drew: no algorithm is named then.
     """
 
     label_set: LabelSet
@@ -67,6 +69,7 @@ class SegDescription:
     config_digest: str
     series_description: str = "Segmentation"
     series_number: int = 9001
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
 
 
 def write_dicom_seg(labels: Image, source: DicomSource, path: Path, description: SegDescription) -> None:
@@ -219,19 +222,20 @@ def _segmentation(
 
 
 def _segment(label: Label, description: SegDescription) -> hd.seg.SegmentDescription:
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=description.algorithm[:_LONG_STRING],
+        family=codes.cid7162.ArtificialIntelligence,
+        version=description.version[:_LONG_STRING],
+        source="DenseLens",
+        parameters={"weights_sha256": description.weights_sha256, "config": description.config_digest},
+    )
     return hd.seg.SegmentDescription(
         segment_number=label.index,
         segment_label=label.name,
         segmented_property_category=_code(label.category),
         segmented_property_type=_code(label.concept),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=description.algorithm[:_LONG_STRING],
-            family=codes.cid7162.ArtificialIntelligence,
-            version=description.version[:_LONG_STRING],
-            source="DenseLens",
-            parameters={"weights_sha256": description.weights_sha256, "config": description.config_digest},
-        ),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues[description.algorithm_type],
+        algorithm_identification=None if description.algorithm_type == "MANUAL" else algorithm,
         display_color=CIELabColor.from_rgb(*label.colour),
     )
 

@@ -86,6 +86,22 @@ class PatchStack:
                 ) from error
             yield batch.reshape(-1, *self.shape)
 
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One picture, (rows, columns, channels).
+
+        Raises:
+            InputRefused: `unreadable_tile`: it cannot be decoded.
+        """
+        try:
+            return np.asarray(self._pictures[index]).reshape(self.shape)
+        except _BROKEN as error:
+            raise InputRefused(
+                RefusalCode.UNREADABLE_TILE,
+                "a picture that can be decoded",
+                f"{type(error).__name__} in picture {index} of {self.name}",
+                "copy or download the file again",
+            ) from error
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

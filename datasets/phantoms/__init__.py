@@ -11,14 +11,12 @@ from datasets.phantoms.ct import (
     tilted_planes,
 )
 from datasets.phantoms.film import VIEWS, FilmPhantom, View, film_phantom
-from datasets.phantoms.film_findings import FILM_FINDINGS
 from datasets.phantoms.slide import SlidePhantom, slide_phantom
 from datasets.phantoms.slide_artifacts import Artifact
 from datasets.phantoms.slide_patches import Patches, patch_label, slide_patches
 
 __all__ = [
     "FIELD_MM",
-    "FILM_FINDINGS",
     "VIEWS",
     "Artifact",
     "CtPhantom",

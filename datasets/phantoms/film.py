@@ -13,7 +13,8 @@ import numpy as np
 
 from datasets.errors import ConfigError
 from datasets.image import Image, Intensity
-from datasets.phantoms.film_findings import FILM_FINDINGS, draw_names, plant
+from datasets.labels import CHEST_XRAY_14
+from datasets.phantoms.film_findings import draw_names, plant
 from datasets.phantoms.film_frontal import Chest, draw_chest
 from datasets.phantoms.film_lateral import Profile, draw_profile
 from datasets.phantoms.film_planted import Planted
@@ -75,7 +76,7 @@ class FilmPhantom:
 
     @property
     def findings(self) -> tuple[Planted, ...]:
-        """What was planted, in the order of `FILM_FINDINGS` and in patient mm."""
+        """What was planted, in the order of `CHEST_XRAY_14` and in patient mm."""
         return self.patient.findings if isinstance(self.patient, Chest) else ()
 
     @property
@@ -187,8 +188,8 @@ class FilmPhantom:
         return np.diag([plane.step_mm, plane.step_mm, 1.0, 1.0])
 
     def _regions(self, name: str) -> tuple[Region, ...]:
-        if name not in FILM_FINDINGS:
-            raise ConfigError(f"one of {', '.join(FILM_FINDINGS)}", repr(name), "ask for one of these")
+        if name not in CHEST_XRAY_14:
+            raise ConfigError(f"one of {', '.join(CHEST_XRAY_14)}", repr(name), "ask for one of these")
         return tuple(region for finding in self.findings if finding.name == name for region in finding.regions)
 
 
@@ -200,7 +201,7 @@ def film_phantom(seed: int, findings: Sequence[str] | None = None, view: View = 
 
     Args:
         seed: Non-negative.
-        findings: Names of `FILM_FINDINGS`; () for a healthy chest; when None, up to four are drawn, or none.
+        findings: Names of `CHEST_XRAY_14`; () for a healthy chest; when None, up to four are drawn, or none.
         view: "PA", "AP", or "LL" from the side, on which no finding can be planted.
 
     Raises:
@@ -208,9 +209,9 @@ def film_phantom(seed: int, findings: Sequence[str] | None = None, view: View = 
     """
     if view not in VIEWS:
         raise ConfigError(f"a view of {', '.join(VIEWS)}", repr(view), "ask for one of these")
-    unknown = sorted(set(findings or ()) - set(FILM_FINDINGS))
+    unknown = sorted(set(findings or ()) - set(CHEST_XRAY_14))
     if unknown:
-        raise ConfigError(f"findings of {', '.join(FILM_FINDINGS)}", ", ".join(unknown), "ask for these")
+        raise ConfigError(f"findings of {', '.join(CHEST_XRAY_14)}", ", ".join(unknown), "ask for these")
     if view == "LL" and findings:
         raise ConfigError("no findings on a film from the side", ", ".join(findings), "ask for a PA or AP film")
     # One stream per subject, so that asking for other findings leaves the patient as it is.

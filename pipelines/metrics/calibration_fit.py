@@ -6,8 +6,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from pipelines.metrics.auroc import Scores, Truths, check_pairs
-
-_BINS = 15
+from pipelines.metrics.reliability import BINS, Binning, check_probabilities, reliability
 
 
 def fit_platt(log_odds: Scores, truths: Truths) -> tuple[float, float]:
@@ -48,15 +47,18 @@ def fit_platt(log_odds: Scores, truths: Truths) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def calibration_error(probabilities: Scores, truths: Truths, bins: int = _BINS) -> float:
+def calibration_error(
+    probabilities: Scores, truths: Truths, bins: int = BINS, binning: Binning = "equal_width"
+) -> float:
     """Expected calibration error: how far, on average, a probability is from how often the finding is there.
 
-    Bins of equal width, weighted by their cases: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017).
+    Bins weighted by their cases: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017).
 
     Args:
         probabilities: (N,) in [0, 1], of the finding.
         truths: (N,), whether it is there.
         bins: How many.
+        binning: Of equal width, as usual, or of equal mass.
 
     Returns:
         In [0, 1]; 0.0 for no cases.
@@ -64,12 +66,7 @@ def calibration_error(probabilities: Scores, truths: Truths, bins: int = _BINS) 
     Raises:
         ValueError: The shapes are not those, or a value is no probability.
     """
-    _check_probabilities(probabilities, truths)
-    if probabilities.size == 0:
-        return 0.0
-    of_case = np.minimum((probabilities * bins).astype(np.intp), bins - 1)
-    off = np.bincount(of_case, probabilities - truths, minlength=bins)
-    return float(np.abs(off).sum() / probabilities.size)
+    return reliability(probabilities, truths, bins, binning).error
 
 
 def brier(probabilities: Scores, truths: Truths) -> float:
@@ -87,13 +84,5 @@ def brier(probabilities: Scores, truths: Truths) -> float:
     Raises:
         ValueError: The shapes are not those, or a value is no probability.
     """
-    _check_probabilities(probabilities, truths)
+    check_probabilities(probabilities, truths)
     return float(np.square(probabilities - truths).mean()) if probabilities.size else 0.0
-
-
-def _check_probabilities(probabilities: Scores, truths: Truths) -> None:
-    check_pairs(probabilities, truths)
-    if probabilities.size and not (probabilities.min() >= 0.0 and probabilities.max() <= 1.0):
-        raise ValueError(
-            f"expected probabilities, got {probabilities.min()} to {probabilities.max()}; put logits through a sigmoid"
-        )

@@ -1,7 +1,6 @@
 """Dice similarity of two masks (Dice, Ecology 1945)."""
 
-import numpy as np
-
+from pipelines.metrics.mask_counts import MaskCounts, count_masks
 from pipelines.regions import Mask
 
 
@@ -18,9 +17,14 @@ def dice(prediction: Mask, reference: Mask) -> float:
     Raises:
         ValueError: The shapes differ.
     """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"expected masks of one shape; got {prediction.shape} and {reference.shape}")
-    total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    if total == 0:
-        return 1.0
-    return 2.0 * float(np.count_nonzero(prediction & reference)) / float(total)
+    return dice_of(count_masks(prediction, reference))
+
+
+def dice_of(counts: MaskCounts) -> float:
+    """The same from counts; of the sum of the counts of several cases it is their global Dice, as LiTS reports it.
+
+    Returns:
+        In [0, 1]; 1.0 when both are empty, 0.0 when only one is.
+    """
+    total = counts.predicted + counts.reference
+    return 2.0 * counts.shared / total if total else 1.0

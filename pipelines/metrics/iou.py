@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.metrics.mask_counts import MaskCounts, count_masks
 from pipelines.regions import Mask
 
 # 0.5, 0.55 … 0.95 (the authors' keras/helper_functions.py of UNet++, mean_iou).
@@ -24,10 +25,25 @@ def iou(prediction: Mask, reference: Mask) -> float:
     Raises:
         ValueError: The shapes differ.
     """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"expected masks of one shape; got {prediction.shape} and {reference.shape}")
-    joined = np.count_nonzero(prediction | reference)
-    return float(np.count_nonzero(prediction & reference)) / joined if joined else 1.0
+    return iou_of(count_masks(prediction, reference))
+
+
+def iou_of(counts: MaskCounts) -> float:
+    """The same from counts, or from the sum of the counts of several cases.
+
+    Returns:
+        In [0, 1]; 1.0 when both are empty, 0.0 when only one is.
+    """
+    return counts.shared / counts.joined if counts.joined else 1.0
+
+
+def volumetric_overlap_error(counts: MaskCounts) -> float:
+    """VOE, what the union has and the overlap has not: 1 - IoU (Heimann et al., IEEE TMI 2009; LiTS).
+
+    Returns:
+        In [0, 1]; 0.0 when both are empty, 1.0 when only one is.
+    """
+    return 1.0 - iou_of(counts)
 
 
 def two_class_iou(

@@ -24,6 +24,7 @@ from pipelines.image_task import ImageTask
 from pipelines.instances import Instances, areas_px, drop_small, split_objects
 from pipelines.lesions import stream_flags
 from pipelines.micrographs import CHANNELS, scaled_micrograph
+from pipelines.nuclei_augmentation import classes_of
 from pipelines.nuclei_files import picture_files, probability_file
 from pipelines.nuclei_measurements import PixelArea, measure_nuclei
 from pipelines.results import Finding, FlagCode, QualityFlag, flag
@@ -93,6 +94,17 @@ class Nuclei(ImageTask):
             raise ValueError(f"expected {wanted}; got {network.out_channels}; correct it")
         return self
 
+    @property
+    def channels(self) -> int:
+        """Grey pictures are given three times."""
+        return CHANNELS
+
+    def wanted(self, truth: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Background, interior and border of numbered nuclei; nucleus or not for networks of fewer classes."""
+        if self.network.out_channels < len(NUCLEUS.labels) + 2:
+            return (truth > 0).astype(np.uint8)
+        return np.stack([classes_of(plane) for plane in truth])
+
     def preprocess(self, image: Image) -> Image:
         """Bring a micrograph between its own black and white, in three channels.
 
@@ -160,6 +172,7 @@ class Nuclei(ImageTask):
             quantities=measure_nuclei(nuclei, area, _NAME),
             flags=(*self._stated(image), *self._flags(nuclei)),
             files=files,
+            instances=Image.from_slices(nuclei.astype(np.uint16)[np.newaxis], Intensity.LABEL, image.affine),
         )
 
     def nuclei(self, prediction: Prediction, image: Image) -> Instances:

@@ -8,8 +8,9 @@ from scipy.ndimage import uniform_filter
 
 from datasets.errors import ConfigError
 from datasets.image import Image, Intensity
-from datasets.phantoms import FILM_FINDINGS, VIEWS, FilmPhantom, film_phantom
-from networks.checkpoints.published import CHEST_XRAY_14
+from datasets.labels import CHEST_XRAY_14
+from datasets.phantoms import VIEWS, FilmPhantom, film_phantom
+from networks.checkpoints import published
 
 SEEDS = (2, 40)
 # What changes the shape of the chest itself changes more than what it is seen in.
@@ -40,10 +41,10 @@ def points(phantom: FilmPhantom, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_findings_are_those_of_the_networks_in_order() -> None:
-    assert FILM_FINDINGS == CHEST_XRAY_14
+    assert published.CHEST_XRAY_14 == CHEST_XRAY_14
 
 
-@pytest.mark.parametrize("name", FILM_FINDINGS)
+@pytest.mark.parametrize("name", CHEST_XRAY_14)
 def test_boxes_are_tight_around_what_was_planted(name: str) -> None:
     for seed in SEEDS:
         phantom = film(seed, name)
@@ -68,7 +69,7 @@ def test_boxes_are_tight_around_what_was_planted(name: str) -> None:
                 assert abs(at - edge) < 1 or (region.depth(along_x, np.full(4000, at - dy)) >= 0).any(), (seed, at)
 
 
-@pytest.mark.parametrize("name", FILM_FINDINGS)
+@pytest.mark.parametrize("name", CHEST_XRAY_14)
 def test_masks_lie_in_their_boxes_to_a_pixel(name: str) -> None:
     phantom = film(SEEDS[0], name)
     step = phantom.mask(name, 700).grid.spacing_mm[0]
@@ -78,7 +79,7 @@ def test_masks_lie_in_their_boxes_to_a_pixel(name: str) -> None:
     np.testing.assert_allclose(found, (left.min(), top.min(), right.max(), bottom.max()), atol=1.3)
 
 
-@pytest.mark.parametrize("name", FILM_FINDINGS)
+@pytest.mark.parametrize("name", CHEST_XRAY_14)
 def test_a_finding_shows_where_it_is_and_nowhere_else(name: str) -> None:
     for seed in SEEDS:
         phantom, step = film(seed, name), film(seed).image(FIELD).grid.spacing_mm[0]
@@ -189,11 +190,11 @@ def test_the_same_seed_gives_the_same_film() -> None:
 
 
 def test_labels_and_boxes_are_of_the_same_findings() -> None:
-    counts = dict.fromkeys(FILM_FINDINGS, 0)
+    counts = dict.fromkeys(CHEST_XRAY_14, 0)
     healthy = 0
     for seed in range(70):
         phantom = film_phantom(seed)
-        assert {name for name in FILM_FINDINGS if phantom.boxes(name)} == phantom.labels
+        assert {name for name in CHEST_XRAY_14 if phantom.boxes(name)} == phantom.labels
         assert {finding.name for finding in phantom.findings} == phantom.labels
         healthy += not phantom.labels
         for name in phantom.labels:
@@ -206,9 +207,9 @@ def test_labels_and_boxes_are_of_the_same_findings() -> None:
 
 
 def test_all_findings_can_be_asked_for_at_once() -> None:
-    phantom = film_phantom(1, FILM_FINDINGS)
-    assert phantom.labels == set(FILM_FINDINGS)
-    assert all(phantom.boxes(name) for name in FILM_FINDINGS)
+    phantom = film_phantom(1, CHEST_XRAY_14)
+    assert phantom.labels == set(CHEST_XRAY_14)
+    assert all(phantom.boxes(name) for name in CHEST_XRAY_14)
     (air,), (fluid,) = phantom.boxes("pneumothorax"), phantom.boxes("effusion")
     assert min(air[2], fluid[2]) < max(air[0], fluid[0])  # On different sides.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from datasets.phantoms import FILM_FINDINGS
+from datasets.labels import CHEST_XRAY_14
 from networks.build import build
 from pipelines.chest_phantom_weights import (
     HELD_OUT_SEEDS,
@@ -75,7 +75,7 @@ def test_films_are_prepared_as_the_task_prepares_them() -> None:
         assert here.shape == (1, SIZE_PX, SIZE_PX)
         # Kept in eight bits.
         np.testing.assert_allclose(here, there, atol=0.51 / 255 / INPUT.std[0])
-        assert {name for name, there in zip(FILM_FINDINGS, truths, strict=True) if there} == drawn_film(seed).labels
+        assert {name for name, there in zip(CHEST_XRAY_14, truths, strict=True) if there} == drawn_film(seed).labels
 
 
 def test_batches_show_films_a_little_differently(few: Films) -> None:
@@ -84,7 +84,7 @@ def test_batches_show_films_a_little_differently(few: Films) -> None:
     for inputs, targets in shown:
         assert inputs.shape == (4, 1, SIZE_PX, SIZE_PX)
         assert inputs.is_contiguous(memory_format=torch.channels_last)
-        assert (targets.shape, targets.dtype) == ((4, len(FILM_FINDINGS)), torch.float32)
+        assert (targets.shape, targets.dtype) == ((4, len(CHEST_XRAY_14)), torch.float32)
         assert float(inputs.min()) >= (0 - INPUT.mean[0]) / INPUT.std[0] - 1e-5
         assert float(inputs.max()) <= (1 - INPUT.mean[0]) / INPUT.std[0] + 1e-5
     # Every film once before any is seen again, with what was planted in it.
@@ -97,7 +97,7 @@ def test_batches_show_films_a_little_differently(few: Films) -> None:
 def test_left_and_right_are_never_swapped() -> None:
     grey = np.zeros((4, SIZE_PX, SIZE_PX), np.uint8)
     grey[:, :, : SIZE_PX // 2] = 200
-    for inputs, _ in batches(Films(grey, np.zeros((4, len(FILM_FINDINGS)), np.bool_)), SCHEDULE):
+    for inputs, _ in batches(Films(grey, np.zeros((4, len(CHEST_XRAY_14)), np.bool_)), SCHEDULE):
         left, right = inputs[..., : SIZE_PX // 2], inputs[..., SIZE_PX // 2 :]
         assert (left.mean(dim=(1, 2, 3)) > right.mean(dim=(1, 2, 3)) + 0.5).all()
 
@@ -105,7 +105,7 @@ def test_left_and_right_are_never_swapped() -> None:
 def test_operating_points_and_lines_are_those_of_the_log_odds(few: Films) -> None:
     known = Films(few.grey, both(few.truths))
     told = calibrated(TellsTheTruth(known), known)
-    assert list(told["operating_points"]) == list(told["calibration"]) == list(FILM_FINDINGS)
+    assert list(told["operating_points"]) == list(told["calibration"]) == list(CHEST_XRAY_14)
     # Between log odds of -3 and 3.
     assert told["operating_points"]["mass"] == pytest.approx(0.5)
     slope, intercept = told["calibration"]["mass"]
@@ -116,8 +116,8 @@ def test_operating_points_and_lines_are_those_of_the_log_odds(few: Films) -> Non
 
 def test_figures_are_those_of_the_log_odds(few: Films) -> None:
     known = Films(few.grey, both(few.truths))
-    lines = {"calibration": dict.fromkeys(FILM_FINDINGS, (1.0, 0.0))}
-    card = card_without_figures().model_copy(update=lines | {"operating_points": dict.fromkeys(FILM_FINDINGS, 0.5)})
+    lines = {"calibration": dict.fromkeys(CHEST_XRAY_14, (1.0, 0.0))}
+    card = card_without_figures().model_copy(update=lines | {"operating_points": dict.fromkeys(CHEST_XRAY_14, 0.5)})
     told = figures(TellsTheTruth(known), known, card)
     assert told["films"] == 12
     assert told["auroc_mass"] == 1.0
@@ -146,7 +146,7 @@ def test_weights_are_made_by_one_command(tmp_path: Path, monkeypatch: pytest.Mon
     card = read_card(made)
     assert card is not None
     assert card.model_copy(update={"held_out": {}, "operating_points": {}, "calibration": {}}) == card_without_figures()
-    assert set(card.calibration) == set(card.operating_points) == set(FILM_FINDINGS)
+    assert set(card.calibration) == set(card.operating_points) == set(CHEST_XRAY_14)
     # Trained, calibrated and tried on films of different seeds, the latter two as fine as films are.
     assert [first for first, _ in asked] == [0, 15_000, 10_000]
     assert asked[1][1] == asked[2][1] > SIZE_PX
@@ -169,7 +169,7 @@ def test_shipped_weights_tell_findings_on_films_they_have_not_seen() -> None:
     # Others than the card's own figures were taken on.
     unseen = films(range(HELD_OUT_SEEDS.stop + 500, HELD_OUT_SEEDS.stop + 580), 200)
     odds = logits_of(network.eval(), scaled(unseen.inputs()), batch=20)
-    areas = findings_auroc(odds, unseen.truths, FILM_FINDINGS)
+    areas = findings_auroc(odds, unseen.truths, CHEST_XRAY_14)
     assert areas.mean is not None
     # Eighty films: a few of each finding, so a few hundredths of room.
     assert areas.mean > card.held_out["auroc_mean"] - 0.04

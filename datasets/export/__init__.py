@@ -1,0 +1,1 @@
+"""Datasets out, in the layouts that other programs read: one module per layout, each with `write(dataset, folder)`."""

@@ -1,0 +1,1 @@
+"""How good predictions are against a reference: figures with intervals, tests between two models, a report."""

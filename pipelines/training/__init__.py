@@ -1,0 +1,1 @@
+"""From examples to weights: preparation kept on disk, patches by step number, one loop, states to go on from."""
