@@ -46,6 +46,11 @@ class ClassLesson(Lesson):
         return Shape(None, self.task.network.spatial_dims == 2)
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """In their order."""
+        return self.task.judge.names
+
+    @property
     def independent(self) -> bool:
         """Findings do not exclude each other."""
         return all(isinstance(head, FindingsHead) for head in self.heads)

@@ -18,7 +18,7 @@ from pipelines.task import load_task
 from pipelines.training.draws import Draws, check_sizes, look_patches
 from pipelines.training.lesson import Lesson
 from pipelines.training.loop import Batch, Stage, new_state, run_stage
-from pipelines.training.picture import write_picture
+from pipelines.training.picture import Captions, write_picture
 from pipelines.training.prepared import Case, CaseStore
 from pipelines.training.records import Onlooker, Records, Row
 from pipelines.training.states import State, read_progress, read_state
@@ -212,7 +212,7 @@ class _Watched:
         self._records.write(row, before + row.step)
         if said:
             path = self._course.folder / PICTURES / f"{before + row.step:07d}.png"
-            independent = self._course.lesson.independent
-            write_picture(self._looks[0], said[0], path, independent=independent)
+            lesson = self._course.lesson
+            write_picture(self._looks[0], said[0], path, Captions(lesson.outputs, lesson.independent))
         if self._onlooker is not None:
             self._onlooker.on_row(row)

@@ -73,6 +73,11 @@ class Lesson(ABC):
         return {}
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of a classifier's outputs; empty for networks that label voxels."""
+        return ()
+
+    @property
     @abstractmethod
     def independent(self) -> bool:
         """Whether every output is a sigmoid of its own."""
