@@ -16,7 +16,7 @@ from pipelines.evaluation.case_journal import CaseJournal
 from pipelines.evaluation.cases import Case, Failure
 from pipelines.evaluation.classes import ClassRules, compare_classes, compare_findings
 from pipelines.evaluation.document import ComparisonRecord, DataRecord, EvaluationDocument
-from pipelines.evaluation.intervals import Resampling
+from pipelines.evaluation.intervals import FEW_PATIENTS, Resampling
 from pipelines.evaluation.masks import MaskRules, compare_instances, compare_masks
 from pipelines.evaluation.regions import Naming, regions_of
 from pipelines.evaluation.said import CaseRefused, Predictor, Said
@@ -199,7 +199,7 @@ def evaluate(
             examples=len(evaluation.examples),
             patients=everyone.count,
             sha256=digest_of(cases),
-            warnings=evaluation.warnings(),
+            warnings=(*evaluation.warnings(), *_too_few(everyone.count)),
         ),
         predictor=predictor.describe(),
         settings=settings,
@@ -214,6 +214,11 @@ def evaluate(
         cases=tuple(cases),
         failed=tuple(failed),
     )
+
+
+def _too_few(patients: int) -> tuple[str, ...]:
+    told = f"{patients} patients: with fewer than {FEW_PATIENTS} an interval says little"
+    return (told,) if patients < FEW_PATIENTS else ()
 
 
 def _all_cases(

@@ -88,6 +88,7 @@ def test_figures_by_hand(tmp_path: Path) -> None:
     assert distances is not None
     assert (distances.cases, distances.undefined, distances.value) == (3, 1, 0.0)
     assert document.data.patients == 3
+    assert any("3 patients" in told for told in document.data.warnings)
     assert document.regions["liver"] == ("liver", "liver_tumor")
     assert [(group.value, group.cases, group.patients, group.few) for group in document.subgroups] == [
         ("A", 2, 2, True),
