@@ -16,6 +16,8 @@ from pipelines.nuclei_data import Labelled
 
 INTERIOR, BORDER = 1, 2
 _LARGEST_SCALE = 1.4
+# Of the number of micrographs of a kind, in how often it is drawn: 1 is by its share, 0 all kinds alike.
+_KIND_EXPONENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Crops:
     batch: int = 8
     size_px: int = 128
     seed: int = 0
-    on_nuclei: float = 0.5
+    on_nuclei: float = 0.3
     blank: float = 0.01
-    inverted: float = 0.1
+    inverted: float = 0.05
 
 
 def classes_of(nuclei: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -61,14 +63,14 @@ def classes_of(nuclei: NDArray[np.integer]) -> NDArray[np.uint8]:
 def batches(cases: Sequence[Labelled], crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs (batch, 3, size, size) in [0, 1] or near it and classes (batch, size, size).
 
-    Kinds of micrographs are drawn by the square root of how many there are: rare ones more often than their share.
+    Rare kinds of micrographs are drawn more often than their share.
     """
     rng = np.random.default_rng([crops.seed, 3])
     by_sort: dict[tuple[int, int, bool], list[Labelled]] = defaultdict(list)
     for case in cases:
         by_sort[case.sort].append(case)
     kinds = list(by_sort.values())
-    weights = np.sqrt([len(kind) for kind in kinds])
+    weights = np.array([len(kind) for kind in kinds]) ** _KIND_EXPONENT
     weights /= weights.sum()
     for _ in range(crops.batches):
         drawn = []
@@ -122,8 +124,8 @@ def _seen_otherwise(image: Tensor, crops: Crops, rng: np.random.Generator) -> Te
     """Another exposure, stain, focus and camera: (3, H, W) in [0, 1] to about that."""
     if rng.random() < crops.inverted:
         image = 1.0 - image
-    image = image.clamp(0.0, 1.0) ** float(np.exp(rng.uniform(-0.5, 0.5)))
-    image = image * float(rng.uniform(0.75, 1.25)) + float(rng.uniform(-0.03, 0.1))
+    image = image.clamp(0.0, 1.0) ** float(np.exp(rng.uniform(-0.3, 0.3)))
+    image = image * float(rng.uniform(0.85, 1.15)) + float(rng.uniform(-0.03, 0.06))
     if rng.random() < 0.5:
         hue = torch.from_numpy(rng.uniform(0.85, 1.15, (CHANNELS, 1, 1)).astype(np.float32))
         # A grey picture stays grey: its channels are one.
@@ -133,9 +135,9 @@ def _seen_otherwise(image: Tensor, crops: Crops, rng: np.random.Generator) -> Te
     if rng.random() < 0.1:
         image = image.mean(dim=0, keepdim=True).expand(CHANNELS, -1, -1)
     grey = image[:1].numpy() if bool((image[0] == image[1]).all()) else image.numpy()
+    if rng.random() < 0.15:
+        grey = gaussian_filter(grey, (0.0, *([float(rng.uniform(0.3, 1.0))] * 2)))
     if rng.random() < 0.25:
-        grey = gaussian_filter(grey, (0.0, *([float(rng.uniform(0.3, 1.2))] * 2)))
-    if rng.random() < 0.4:
         grey = grey + rng.normal(0.0, rng.uniform(0.0, 0.06), grey.shape)
     return torch.from_numpy(np.clip(np.broadcast_to(grey, image.shape), 0.0, 1.0).astype(np.float32))
 

@@ -14,7 +14,7 @@ or shifted. Two figures decide, and both come from the case itself:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations, product
 
 import numpy as np
@@ -26,10 +26,10 @@ from datasets.image import Array
 _LONGEST = {3: 48, 2: 192, 1: 192}
 _BINS = 24
 _FEWEST_LEVELS = 4
-_SAMPLES = 6000
+_SAMPLES, _SEARCH_SAMPLES = 6000, 1000
 _FEWEST_SAMPLES = 100
 _MOST_CLASSES = 64
-_RANDOM_PLACES = 48
+_RANDOM_PLACES = 96
 _BLOCKS = 8
 # Steps of a search for a shift: so many places along each axis first.
 _SEARCHED = 12
@@ -39,6 +39,8 @@ T_WINS = 1.0
 T_SHIFTED = 1.5
 # Both together are as much as one of the above: the random places of one label are few.
 Z_AND_T = 3.0
+# Enough where the label fits hardly better than at random and most labels of its set fit: the set says what to expect.
+Z_IN_SET = 3.5
 
 Bins = NDArray[np.intp]
 
@@ -104,6 +106,11 @@ class Fit:
     move_t: float
     sampled: Sampled | None
 
+    @property
+    def is_hint(self) -> bool:
+        """Whether the better placement counts only in a set whose labels fit."""
+        return self.move is not None and self.move_z < Z_FITS and self.move_t < Z_AND_T
+
 
 def sample(image: Array, labels: Array) -> Sampled | None:
     """Put an image and its label on a coarse raster.
@@ -149,11 +156,14 @@ def fit(sampled: Sampled) -> Fit:
     mean, deviation = score.at_random()
     z = (nats - mean) / deviation
     best: tuple[float, float, Move] | None = None
-    for move, enough_z, enough_t in (*score.turns(), *score.shifts(z < Z_FITS)):
+    step = len(sampled.classes) // _SEARCH_SAMPLES + 1
+    thin = _Score(replace(sampled, places=sampled.places[::step], classes=sampled.classes[::step]))
+    for move, enough_z, enough_t in (*score.turns(), *thin.shifts(z < Z_FITS)):
         gains = score.gains(move)
         move_z, t = (float(gains.mean()) - mean) / deviation, score.t(gains, move, base, Move())
-        wins = (move_z >= enough_z and t >= enough_t) or (move_z >= Z_AND_T and t >= Z_AND_T)
-        if wins and (best is None or move_z > best[0]):
+        wins = (move_z >= enough_z and t >= enough_t) or min(move_z, t) >= Z_AND_T
+        hints = z < Z_AND_T and move_z >= Z_IN_SET and t >= T_WINS and not any(move.shift)
+        if (wins or hints) and (best is None or move_z > best[0]):
             best = move_z, t, move
     kept = sampled if z < 2 * Z_SHIFTED or best is not None else None
     if best is None:
@@ -172,9 +182,7 @@ def exchange(sampled: Sampled, other: Sampled) -> tuple[float, float]:
         z of the other's label on this image, and its gain over the image's own label in standard errors.
     """
     own = _Score(sampled)
-    theirs = _Score(
-        Sampled(sampled.bins, sampled.levels, other.places, other.classes, sampled.steps, sampled.shape), own.share
-    )
+    theirs = _Score(replace(sampled, places=other.places, classes=other.classes), own.share)
     mean, deviation = own.at_random()
     gains, base = theirs.gains(Move()), own.gains(Move())
     blocks = theirs.blocks(gains, Move()) / len(gains) - own.blocks(base, Move()) / len(base)

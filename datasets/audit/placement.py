@@ -29,13 +29,14 @@ def check(survey: Survey) -> Iterator[Defect]:
     swapped = dict(_exchanged(cases))
     typical = float(np.median([found.z for _, _, found in cases])) if cases else 0.0
     for case, _, found in cases:
-        if found.move is not None and not any(found.move.shift):
+        fits = typical >= Z_FITS and len(cases) >= _FEWEST_CASES
+        if found.move is not None and not any(found.move.shift) and (fits or not found.is_hint):
             yield _turned(case, found, found.move)
         elif case.name in swapped:
             yield swapped[case.name]
-        elif found.move is not None:
+        elif found.move is not None and not found.is_hint:
             yield _shifted(case, found, found.move)
-        elif found.z < _Z_RANDOM and typical >= Z_FITS and len(cases) >= _FEWEST_CASES:
+        elif found.z < _Z_RANDOM and fits:
             told = (
                 f"the labels fit the image no better than at random places (z {found.z:.1f}; {typical:.1f} in the set)"
             )

@@ -62,7 +62,7 @@ def _not_whole(case: CaseFacts, labels: LabelFacts, names: int) -> Defect:
     if low >= 0 and high <= 1:
         found += ", as of probabilities or of a mask that was interpolated"
     # Between two labels an interpolated value looks like a third one: only a single label can be had back.
-    fix = ROUND if low >= 0 and high <= 1 else ""
+    fix = ROUND if names == 1 and low >= 0 and high <= 1 else ""
     advice = "round at 0.5 and look at it" if fix else "make the label map again with nearest neighbours"
     return Defect(DefectCode.UNKNOWN_LABEL, "error", case.name, found, advice, fix)
 

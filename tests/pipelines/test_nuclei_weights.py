@@ -37,15 +37,18 @@ def cells(seed: int) -> Labelled:
 def test_loss_by_hand() -> None:
     classes = torch.ones((2, 4, 5), dtype=torch.int64)
     unsure = torch.zeros((2, 3, 4, 5))
-    # A third for each class: ln 3, and 40 pixels of which two thirds are called nuclei.
-    expected = np.log(3) + 1 - (2 * 40 * 2 / 3 + 1) / (40 * 2 / 3 + 40 + 1)
+    # A third for each class: ln 3, and two crops of 20 pixels each, of which two thirds are called nuclei.
+    expected = np.log(3) + 1 - (2 * 20 * 2 / 3 + 10) / (20 * 2 / 3 + 20 + 10)
     assert float(loss_of(unsure, classes)) == pytest.approx(expected)
     sure = torch.tensor([-50.0, 50.0, -50.0]).reshape(1, 3, 1, 1).expand(2, 3, 4, 5)
     assert float(loss_of(sure, classes)) == pytest.approx(0.0, abs=1e-6)
     assert float(loss_of([unsure, sure, sure], classes)) == pytest.approx(expected / 3)
     # Dice asks for nuclei, whether it is their interior or their border.
     assert float(loss_of(sure, classes + 1)) == pytest.approx(100.0)
-    assert float(loss_of(sure, classes * 0)) == pytest.approx(100.0 + 1 - 1 / 41)
+    # A crop without nuclei has nothing to overlap; beside it the other one counts as it does alone.
+    assert float(loss_of(sure, classes * 0)) == pytest.approx(100.0)
+    one = torch.cat([classes[:1], classes[:1] * 0])
+    assert float(loss_of(unsure, one)) == pytest.approx(expected)
 
 
 def test_the_plain_network_is_as_wide() -> None:
