@@ -6,11 +6,10 @@ intensities that is a divergence (Kullback and Leibler 1951) in nats per labelle
     S(L) = sum over labels c of n_c KL(p_c || p) / sum of n_c,
 
 with p_c the histogram under label c and p that of the image. S is compared with itself for the label mirrored, turned
-or shifted. Two figures decide, and both come from the case itself:
+or shifted. Two figures decide, both of the case itself:
 
     z   how far S lies above that of the label at random places, in their standard deviations;
-    t   the gain of one placement over another, over its standard error from a raster of blocks (voxels are no
-        independent observations, blocks about the size of an organ's part nearly are).
+    t   the gain of one placement over another, in standard errors of a raster of blocks: voxels are not independent.
 """
 
 from collections.abc import Iterator
@@ -33,6 +32,8 @@ _RANDOM_PLACES = 96
 _BLOCKS = 8
 # Steps of a search for a shift: so many places along each axis first.
 _SEARCHED = 12
+# S is never below 0, so that where nothing is to be seen small values lie many deviations above smaller ones.
+FEWEST_NATS = 0.3
 Z_FITS = 4.5
 Z_SHIFTED = 5.0
 T_WINS = 1.0
@@ -108,8 +109,8 @@ class Fit:
 
     @property
     def is_hint(self) -> bool:
-        """Whether the better placement counts only in a set whose labels fit."""
-        return self.move is not None and self.move_z < Z_FITS and self.move_t < Z_AND_T
+        """Whether it counts only in a set whose labels fit: a weak one, or a shift, the best of many."""
+        return self.move is not None and (any(self.move.shift) or (self.move_z < Z_FITS and self.move_t < Z_AND_T))
 
 
 def sample(image: Array, labels: Array) -> Sampled | None:
@@ -138,14 +139,8 @@ def sample(image: Array, labels: Array) -> Sampled | None:
     values, classes = np.unique(coarse[tuple(places.T)], return_inverse=True)
     if len(values) > _MOST_CLASSES:
         classes = np.zeros(len(places), dtype=np.intp)
-    return Sampled(
-        bins.astype(np.uint8),
-        levels,
-        places.astype(np.int16),
-        classes.astype(np.uint8),
-        (steps[0], steps[1], steps[2]),
-        (int(shape[0]), int(shape[1]), int(shape[2])),
-    )
+    held = bins.astype(np.uint8), levels, places.astype(np.int16), classes.astype(np.uint8)
+    return Sampled(*held, (steps[0], steps[1], steps[2]), (int(shape[0]), int(shape[1]), int(shape[2])))
 
 
 def fit(sampled: Sampled) -> Fit:
@@ -160,6 +155,8 @@ def fit(sampled: Sampled) -> Fit:
     thin = _Score(replace(sampled, places=sampled.places[::step], classes=sampled.classes[::step]))
     for move, enough_z, enough_t in (*score.turns(), *thin.shifts(z < Z_FITS)):
         gains = score.gains(move)
+        if gains.mean() < FEWEST_NATS:
+            continue
         move_z, t = (float(gains.mean()) - mean) / deviation, score.t(gains, move, base, Move())
         wins = (move_z >= enough_z and t >= enough_t) or min(move_z, t) >= Z_AND_T
         hints = z < Z_AND_T and move_z >= Z_IN_SET and t >= T_WINS and not any(move.shift)
@@ -185,6 +182,8 @@ def exchange(sampled: Sampled, other: Sampled) -> tuple[float, float]:
     theirs = _Score(replace(sampled, places=other.places, classes=other.classes), own.share)
     mean, deviation = own.at_random()
     gains, base = theirs.gains(Move()), own.gains(Move())
+    if gains.mean() < FEWEST_NATS:
+        return 0.0, 0.0
     blocks = theirs.blocks(gains, Move()) / len(gains) - own.blocks(base, Move()) / len(base)
     return (float(gains.mean()) - mean) / deviation, _over_error(blocks)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from datasets.audit.facts import CaseFacts, ImageFacts, LabelFacts, Survey
-from datasets.audit.fit import Z_FITS
+from datasets.audit.fit import FEWEST_NATS, Z_FITS, Fit
 from datasets.defects import Defect, DefectCode
 from datasets.geometry import Grid
 
@@ -72,7 +72,7 @@ def _remedy(image: ImageFacts, labels: LabelFacts) -> tuple[str, str]:
     by_hand = "export the label map again from the image it was drawn on, or resample it"
     if image.grid is None or labels.grid is None:
         return "", by_hand
-    fits = labels.fit is not None and labels.fit.move is None and labels.fit.z >= Z_FITS
+    fits = labels.fit is not None and labels.fit.move is None and _is_seen(labels.fit)
     turned = same_places(image.grid, labels.grid)
     if image.shape == labels.shape and fits:
         return COPY_GRID, "the voxels fit the image as they lie: the header alone is wrong"
@@ -81,6 +81,10 @@ def _remedy(image: ImageFacts, labels: LabelFacts) -> tuple[str, str]:
     if image.shape == labels.shape and (_apart_voxels(image.grid, labels.grid) <= _HEADER_VOXELS or _is_lost(labels)):
         return COPY_GRID, "the header alone differs: look at one, then give the labels the image's header"
     return "", by_hand
+
+
+def _is_seen(fit: Fit) -> bool:
+    return fit.z >= Z_FITS and fit.nats >= FEWEST_NATS
 
 
 def same_places(one: Grid, other: Grid) -> bool:

@@ -14,7 +14,7 @@ FLIP = "flip_labels_"
 
 # A label that fits no better than at a random place, in a set where most fit, is not its image's.
 _Z_RANDOM = 2.0
-_FEWEST_CASES = 8
+_FEWEST_CASES = 4
 # Comparing every label with every image is a square; beyond this many doubtful cases it is left out.
 _MOST_COMPARED = 400
 _AXES = "ijk"
@@ -34,7 +34,7 @@ def check(survey: Survey) -> Iterator[Defect]:
             yield _turned(case, found, found.move)
         elif case.name in swapped:
             yield swapped[case.name]
-        elif found.move is not None and not found.is_hint:
+        elif found.move is not None and any(found.move.shift) and fits:
             yield _shifted(case, found, found.move)
         elif found.z < _Z_RANDOM and fits:
             told = (
