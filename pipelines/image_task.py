@@ -40,6 +40,11 @@ class ImageTask(Task):
         """
         return truth
 
+    @property
+    def learnt_classes(self) -> tuple[str, ...]:
+        """Names of what `wanted` gives, by its numbers; background first."""
+        return ("background", *self.label_set.names)
+
     @abstractmethod
     def preprocess(self, image: Image) -> Image:
         """Put an image on the grid and scale the network was trained on; the same for training and every door."""

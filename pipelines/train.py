@@ -113,13 +113,16 @@ class Trained:
     held: tuple[Example, ...]
 
 
-def train(request: Request, reserve_s: Callable[[Task, Sequence[Example]], float] | None = None) -> Trained:
+# Seconds that must be left when the last step is done, by task, data and the examples that are held back.
+Reserve = Callable[[Task, Dataset, Sequence[Example]], float]
+
+
+def train(request: Request, reserve_s: Reserve | None = None) -> Trained:
     """Train, and leave weights, card, task, log, pictures and the list of parts in the folder.
 
     Args:
         request: What is wanted.
-        reserve_s: Seconds that must be left when the last step is done, asked once everything is prepared: for
-            whoever looks at the held back examples afterwards.
+        reserve_s: Asked once everything is prepared: for whoever looks at the held back examples afterwards.
 
     Raises:
         ConfigError: Settings, data and folder do not fit together.
@@ -138,7 +141,7 @@ def train(request: Request, reserve_s: Callable[[Task, Sequence[Example]], float
     held = tuple(example for example in examples if example.name in parts.validation)
     left = request.seconds_left
     if left is not None:
-        spare = _SPARE_S + _SPARE_SHARE * left + (reserve_s(task, held) if reserve_s else 0.0)
+        spare = _SPARE_S + _SPARE_SHARE * left + (reserve_s(task, dataset, held) if reserve_s else 0.0)
         left = max(0.0, left - spare)
     course = Course(
         lesson=lesson,

@@ -34,6 +34,8 @@ _BLOCKS = 8
 _SEARCHED = 12
 # S is never below 0, so that where nothing is to be seen small values lie many deviations above smaller ones.
 FEWEST_NATS = 0.3
+# Share of S that is gained: a label in the middle looks nearly the same from all sides.
+_LEAST_GAIN = 0.05
 Z_FITS = 4.5
 Z_SHIFTED = 5.0
 T_WINS = 1.0
@@ -155,10 +157,10 @@ def fit(sampled: Sampled) -> Fit:
     thin = _Score(replace(sampled, places=sampled.places[::step], classes=sampled.classes[::step]))
     for move, enough_z, enough_t in (*score.turns(), *thin.shifts(z < Z_FITS)):
         gains = score.gains(move)
-        if gains.mean() < FEWEST_NATS:
+        if gains.mean() < max(FEWEST_NATS, nats / (1.0 - _LEAST_GAIN)):
             continue
         move_z, t = (float(gains.mean()) - mean) / deviation, score.t(gains, move, base, Move())
-        wins = (move_z >= enough_z and t >= enough_t) or min(move_z, t) >= Z_AND_T
+        wins = (z < Z_SHIFTED and move_z >= enough_z and t >= enough_t) or min(move_z, t) >= Z_AND_T
         hints = z < Z_AND_T and move_z >= Z_IN_SET and t >= T_WINS and not any(move.shift)
         if (wins or hints) and (best is None or move_z > best[0]):
             best = move_z, t, move

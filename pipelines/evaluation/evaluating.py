@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -160,7 +160,12 @@ class Output:
 
 
 def evaluate(
-    evaluation: Evaluation, predictor: Predictor, other: Predictor | None, output: Output, onlooker: Onlooker
+    evaluation: Evaluation,
+    predictor: Predictor,
+    other: Predictor | None,
+    output: Output,
+    onlooker: Onlooker,
+    enough: Callable[[], bool] = lambda: False,
 ) -> EvaluationDocument:
     """Compare all examples, one after the other, and sum up.
 
@@ -170,11 +175,13 @@ def evaluate(
         other: Who is compared with; None for nobody.
         output: Where cases are kept that are done.
         onlooker: Told of each case as it ends, and whether it was done before.
+        enough: Asked after each case of the predictor; once it says so the examples that follow are left out.
 
     Raises:
         ConfigError: No example can be compared, or the folder belongs to another evaluation.
     """
-    cases, failed = _all_cases(evaluation, predictor, output, JOURNAL, onlooker)
+    cases, failed = _all_cases(evaluation, predictor, output, JOURNAL, onlooker, enough)
+    evaluation = replace(evaluation, examples=evaluation.examples[: len(cases) + len(failed)])
     if not cases:
         first = failed[0]
         raise ConfigError("at least one study that can be compared", f"{first.name}: {first.message}", first.advice)
@@ -222,7 +229,12 @@ def _too_few(patients: int) -> tuple[str, ...]:
 
 
 def _all_cases(
-    evaluation: Evaluation, predictor: Predictor, output: Output, journal_name: str, onlooker: Onlooker
+    evaluation: Evaluation,
+    predictor: Predictor,
+    output: Output,
+    journal_name: str,
+    onlooker: Onlooker,
+    enough: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Case], list[Failure]]:
     journal = CaseJournal(output.folder / journal_name, _key(evaluation, predictor), fresh=output.fresh)
     cases: list[Case] = []
@@ -237,6 +249,8 @@ def _all_cases(
             if before is None:
                 journal.append(ended)
         onlooker(example, ended, before is not None)
+        if enough():
+            break
     return cases, failed
 
 

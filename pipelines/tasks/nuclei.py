@@ -105,6 +105,13 @@ class Nuclei(ImageTask):
             return (truth > 0).astype(np.uint8)
         return np.stack([classes_of(plane) for plane in truth])
 
+    @property
+    def learnt_classes(self) -> tuple[str, ...]:
+        """Background, interior and border, or background and nucleus for networks of fewer classes."""
+        if self.network.out_channels < len(NUCLEUS.labels) + 2:
+            return super().learnt_classes
+        return ("background", "interior", "border")
+
     def preprocess(self, image: Image) -> Image:
         """Bring a micrograph between its own black and white, in three channels.
 

@@ -1,27 +1,33 @@
 """A training and what came of it: held back examples, scored as every door scores and compared as `evaluate` does."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from random import Random
 
-from datasets.errors import InputRefused
-from datasets.example import Example
+from datasets.errors import DenseLensError
+from datasets.example import Dataset, Example
 from datasets.io.atomic import write_text
 from pipelines.evaluation.document import EvaluationDocument, FigureRecord
 from pipelines.evaluation.evaluating import Evaluation, Output, evaluate
 from pipelines.evaluation.predictors import PipelinePredictor
+from pipelines.evaluation.said import Predictor
 from pipelines.evaluation.settings import EvaluationSettings
 from pipelines.model_store import rewrite_card
-from pipelines.run import Pipeline
 from pipelines.task import Task
 from pipelines.train import Request, Trained, train
 
 FOLDER, DOCUMENT = "validation", "evaluation.json"
-# Of a training's time, what looking at the held back examples may take.
+# Of a training's time, what looking at the held back examples may take; what is not done by then is left out.
 _LARGEST_SHARE = 0.4
 # How much longer than expected it may take; intervals are fixed work beside the examples.
-_CAUTION, _FIXED_S, _TRIED = 1.4, 4.0, 2
+_CAUTION, _FIXED_S, _TRIED = 1.2, 10.0, 4
+# When so little time is left no example is begun: for the intervals, and for what loads before the clock begins.
+_AT_LEAST_S = 9.0
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,26 +55,14 @@ def train_and_look(request: Request) -> Trial:
     Raises:
         ConfigError: As `train`.
     """
-    looks = _Looks(request)
-    trained = train(request, looks.reserve_s)
-    examples = trained.held[: looks.most] if looks.most is not None else trained.held
-    document = _look(trained, examples, request) if examples else None
+    trained = train(request, partial(_seconds_to_look, request))
+    document = _look(trained, request) if trained.held else None
     figures = document.figures if document else ()
+    looked_at = document.data.examples if document else 0
     if document is not None:
         told = {name_of(figure): figure.value for figure in figures if figure.value is not None}
-        rewrite_card(trained.weights, held_out={"examples": float(len(examples)), **told})
-    return Trial(trained.weights, len(trained.parts.train), len(trained.held), len(examples), figures)
-
-
-def _look(trained: Trained, examples: Sequence[Example], request: Request) -> EvaluationDocument:
-    settings = EvaluationSettings(seed=request.seed, renamed=trained.task.training.labels)
-    evaluation = Evaluation(trained.dataset, trained.task, settings, tuple(examples), "validation")
-    task = trained.task.model_copy(update={"weights": str(trained.weights)})
-    predictor = PipelinePredictor.load(task, request.device, trained.dataset)
-    folder = request.out / FOLDER
-    document = evaluate(evaluation, predictor, None, Output(folder, fresh=True), lambda *_: None)
-    write_text(folder / DOCUMENT, document.text())
-    return document
+        rewrite_card(trained.weights, held_out={"examples": float(looked_at), **told})
+    return Trial(trained.weights, len(trained.parts.train), len(trained.held), looked_at, figures)
 
 
 def name_of(figure: FigureRecord) -> str:
@@ -76,28 +70,56 @@ def name_of(figure: FigureRecord) -> str:
     return f"{figure.metric}_{figure.label}" if figure.label else figure.metric
 
 
-class _Looks:
-    """How long the held back examples will take, and how many of them there is time for."""
+def _look(trained: Trained, request: Request) -> EvaluationDocument:
+    examples = list(trained.held)
+    if request.max_minutes is not None:
+        # Should there be no time for all, those that are looked at are any, not the first by name.
+        Random(request.seed).shuffle(examples)
+    predictor = PipelinePredictor.load(_with_weights(trained.task, trained.weights), request.device, trained.dataset)
+    folder = request.out / FOLDER
+    document = evaluate(
+        _evaluation(trained.dataset, trained.task, examples, request),
+        predictor,
+        None,
+        Output(folder, fresh=True),
+        lambda *_: None,
+        partial(_time_is_up, request),
+    )
+    write_text(folder / DOCUMENT, document.text())
+    return document
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self.most: int | None = None
 
-    def reserve_s(self, task: Task, held: Sequence[Example]) -> float:
-        """Seconds to keep, found by scoring a few examples with weights that know nothing."""
-        left = self._request.seconds_left
-        if left is None or not held:
-            return 0.0
-        pipeline = Pipeline.load(task.model_copy(update={"weights": None}), self._request.device)
-        start = time.monotonic()
-        tried = held[:: max(1, len(held) // _TRIED)][:_TRIED]
-        for example in tried:
-            try:
-                pipeline.run(example.study)
-            except InputRefused:
-                continue  # It will be told of when it counts.
-        each = _CAUTION * (time.monotonic() - start) / len(tried)
-        allowed = max(0.0, _LARGEST_SHARE * left - _FIXED_S)
-        if each * len(held) > allowed:
-            self.most = max(1, int(allowed / each))
-        return _FIXED_S + each * (self.most or len(held))
+def _time_is_up(request: Request) -> bool:
+    left = request.seconds_left
+    return left is not None and left < _AT_LEAST_S
+
+
+def _evaluation(dataset: Dataset, task: Task, examples: Sequence[Example], request: Request) -> Evaluation:
+    settings = EvaluationSettings(seed=request.seed, renamed=task.training.labels)
+    return Evaluation(dataset, task, settings, tuple(examples), "validation")
+
+
+def _with_weights(task: Task, weights: Path | None) -> Task:
+    return task.model_copy(update={"weights": None if weights is None else str(weights)})
+
+
+def _seconds_to_look(request: Request, task: Task, dataset: Dataset, held: Sequence[Example]) -> float:
+    """Seconds to keep, found by scoring and comparing a few examples with weights that know nothing."""
+    left = request.seconds_left
+    if left is None or not held:
+        return 0.0
+    evaluation = _evaluation(dataset, task, held, request)
+    predictor = PipelinePredictor.load(_with_weights(task, None), request.device, dataset)
+    tried = held[:: -(-len(held) // _TRIED)]
+    _seconds(evaluation, predictor, tried[0])  # The first one waits for what is loaded when it is needed.
+    each = sum(_seconds(evaluation, predictor, example) for example in tried) / len(tried)
+    return min(_FIXED_S + _CAUTION * each * len(held), _LARGEST_SHARE * left)
+
+
+def _seconds(evaluation: Evaluation, predictor: Predictor, example: Example) -> float:
+    start = time.monotonic()
+    try:
+        evaluation.compare(example, predictor.say(example))
+    except DenseLensError as error:  # It will be told of when it counts.
+        _LOG.debug("%s: %s", example.name, error.message)
+    return time.monotonic() - start

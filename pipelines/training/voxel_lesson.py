@@ -94,15 +94,11 @@ class VoxelLesson(Lesson):
             pairs = truth[known] * classes + labels[known]
             counts += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         told = {}
-        for index, name in enumerate(self._class_names(classes)[1:], start=1):
+        for index, name in enumerate(self.task.learnt_classes[1:classes], start=1):
             total = int(counts[index].sum() + counts[:, index].sum())
             if total:
                 told[f"dice_{name}"] = 2.0 * int(counts[index, index]) / total
         return Figures(float(np.mean(list(told.values()))) if told else 0.0, told)
-
-    def _class_names(self, classes: int) -> tuple[str, ...]:
-        names = self.task.label_set.names
-        return ("background", *names) if len(names) + 1 == classes else tuple(f"class_{n}" for n in range(classes))
 
     def _context(self) -> int:
         network, channels = self.task.network, self.task.channels

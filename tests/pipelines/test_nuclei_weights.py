@@ -1,5 +1,6 @@
 """How the weights of nuclei are made, from discs whose outlines are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from networks.configs import UNetPlusPlusConfig
 from pipelines import nuclei_weights
 from pipelines.classifier_training import ClassifierSchedule, train_classifier
 from pipelines.metrics.iou import iou
-from pipelines.model_store import read_card
+from pipelines.model_store import Card, read_card, save_weights
 from pipelines.nuclei_augmentation import Crops, batches
 from pipelines.nuclei_data import Labelled, read_labelled, split
 from pipelines.nuclei_weights import loss_of, main, network_of
@@ -80,7 +81,8 @@ def test_from_a_folder_to_weights_with_their_figures(tmp_path: Path, monkeypatch
     learnt, kept = split(read_labelled(tmp_path))
     assert learnt
     assert kept
-    monkeypatch.setattr(nuclei_weights, "SCHEDULE", ClassifierSchedule(batch=2, averaged_steps=1))
+    short = ClassifierSchedule(batch=2, averaged_steps=1)
+    monkeypatch.setattr(nuclei_weights, "ROUNDS", (short, replace(short, seed=1)))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--steps", "1", "--network", "unet"]) == 0
     card = read_card(tmp_path / "out" / "nuclei_unet.safetensors")
@@ -89,3 +91,21 @@ def test_from_a_folder_to_weights_with_their_figures(tmp_path: Path, monkeypatch
     assert card.trained_on.startswith(f"{len(learnt)} micrographs")
     assert card.held_out["micrographs"] == len(kept)
     assert 0.0 <= card.held_out["two_class_iou"] <= 1.0
+    # The second round alone goes on from weights of the first: another step, other weights.
+    first = tmp_path / "out" / "nuclei_unet.safetensors"
+    again = ["--data", str(tmp_path), "--out", str(tmp_path / "more"), "--steps", "1", "--network", "unet"]
+    assert main([*again, "--after", str(first)]) == 0
+    assert (tmp_path / "more" / first.name).read_bytes() != first.read_bytes()
+
+
+def test_the_second_round_goes_on_where_the_first_ended(tmp_path: Path) -> None:
+    learnt = [cells(seed) for seed in range(3)]
+    short = ClassifierSchedule(steps=2, batch=2, averaged_steps=1)
+    rounds = (short, replace(short, seed=1))
+    whole = nuclei_weights.learn(SMALL, learnt, None, rounds)
+    first = train_classifier(SMALL, batches(learnt, Crops(2, 2, seed=0)), loss_of, short)
+    card = Card(name="first", task="nuclei", trained_on="", limits="", phantom=True)
+    save_weights(first, SMALL, card, tmp_path / "first.safetensors")
+    parts = nuclei_weights.learn(SMALL, learnt, tmp_path / "first.safetensors", rounds)
+    for one, other in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.equal(one, other)

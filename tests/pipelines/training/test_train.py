@@ -162,7 +162,7 @@ def test_a_folder_holds_one_training(discs: Path, tmp_path: Path) -> None:
 def test_time_ends_a_training_with_its_schedule_through(discs: Path, tmp_path: Path) -> None:
     long = request(discs, tmp_path / "a", "training.steps=1000000", "training.validation.every=1000000")
     start = time.monotonic()
-    trained = train(replace(long, max_minutes=0.3, started=start), reserve_s=lambda task, held: 2.0)
+    trained = train(replace(long, max_minutes=0.3, started=start), reserve_s=lambda *_: 2.0)
     assert time.monotonic() - start < 18.0
     with (tmp_path / "a" / "log.csv").open() as stream:
         (row,) = csv.DictReader(stream)
