@@ -90,7 +90,8 @@ def _data(card: Card) -> Iterator[str]:
     if card.data is None:
         return
     told = card.data
-    yield f"{_plain(told.name)}: {told.cases} cases of {told.patients} patients; sha256 {told.sha256}."
+    digest = "" if told.sha256 is None else f"; sha256 {told.sha256}"
+    yield f"{_plain(told.name)}: {told.cases} cases of {told.patients} patients{digest}."
     if told.fingerprint:
         yield from ("", *_block(told.fingerprint))
 
@@ -112,9 +113,7 @@ def _evaluation(card: Card) -> Iterator[str]:
         yield ""
         rows = ((name, _figure(figure)) for name, figure in card.evaluation.figures.items())
         yield from _table(("", "value (95 % interval)"), rows)
-    if card.held_out:
-        if card.evaluation is not None:
-            yield ""
+    if card.held_out and card.evaluation is None:
         yield from _table(("", ""), ((name, _number(value)) for name, value in card.held_out.items()))
 
 

@@ -25,7 +25,9 @@ class DataRecord(Record):
     """What was trained on."""
 
     name: str
-    sha256: str = Field(description="of what was read, whatever its files are called: pipelines.fingerprint")
+    sha256: str | None = Field(
+        default=None, description="of what was read, whatever its files are called: pipelines.fingerprint"
+    )
     cases: int
     patients: int
     fingerprint: dict[str, Any] = Field(default_factory=dict, description="its summary")

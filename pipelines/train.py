@@ -29,8 +29,9 @@ from datasets.errors import ConfigError
 from datasets.example import Dataset, Example
 from datasets.io.atomic import write_text
 from datasets.layouts import open_dataset
-from pipelines.model_store import Card, save_tensors
+from pipelines.model_store import save_tensors
 from pipelines.task import Task, load_task
+from pipelines.training.card import card_of, data_record, training_record
 from pipelines.training.course import STATE, TRAINED, Course, carry_out
 from pipelines.training.lesson import Lesson
 from pipelines.training.lessons import lesson_of
@@ -261,14 +262,10 @@ def _fabric(request: Request, task: Task) -> Fabric:
 def _keep(request: Request, course: Course, dataset: Dataset) -> Path:
     """Weights with a card, the state no longer needed."""
     task, trained = course.lesson.task, request.out / TRAINED
-    card = Card(
-        name=task.name,
-        task=task.name,
-        trained_on=f"{len(course.learnt)} examples of {dataset.name} ({dataset.layout})",
-        limits="research only; figures on held back examples of the same set say nothing about others",
-        phantom=False,
-        **course.lesson.told(),
-    )
+    # Reading every case once more is nothing to a training without an end by the clock.
+    data = data_record(dataset, task, frozenset(course.learnt), whole=request.max_minutes is None)
+    how = training_record(task, request.seed, request.device, request.out)
+    card = card_of(task, dataset, data, how, course.lesson.told())
     path = request.out / WEIGHTS
     save_tensors(load_file(trained), task.network, card, path)
     trained.unlink()

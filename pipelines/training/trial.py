@@ -16,6 +16,7 @@ from pipelines.evaluation.evaluating import Evaluation, Output, evaluate
 from pipelines.evaluation.predictors import PipelinePredictor
 from pipelines.evaluation.said import Predictor
 from pipelines.evaluation.settings import EvaluationSettings
+from pipelines.model_package import EvaluationRecord, Figure
 from pipelines.model_store import rewrite_card
 from pipelines.task import Task
 from pipelines.train import Request, Trained, train
@@ -25,7 +26,7 @@ FOLDER, DOCUMENT = "validation", "evaluation.json"
 _LARGEST_SHARE = 0.4
 # How much longer than expected it may take; intervals are fixed work beside the examples.
 _CAUTION, _FIXED_S, _TRIED = 1.2, 10.0, 4
-# When so little time is left no example is begun: for the intervals, and for what loads before the clock begins.
+# Kept for the intervals, and for what loads before the clock begins.
 _AT_LEAST_S = 9.0
 _LOG = logging.getLogger(__name__)
 
@@ -60,8 +61,16 @@ def train_and_look(request: Request) -> Trial:
     figures = document.figures if document else ()
     looked_at = document.data.examples if document else 0
     if document is not None:
-        told = {name_of(figure): figure.value for figure in figures if figure.value is not None}
-        rewrite_card(trained.weights, held_out={"examples": float(looked_at), **told})
+        known = {name_of(figure): figure for figure in figures if figure.value is not None}
+        rewrite_card(
+            trained.weights,
+            held_out={"examples": float(looked_at), **{name: figure.value for name, figure in known.items()}},
+            evaluation=EvaluationRecord(
+                data=f"held back of {trained.dataset.name}",
+                cases=looked_at,
+                figures={name: Figure(value=f.value, low=f.low, high=f.high) for name, f in known.items()},
+            ),
+        )
     return Trial(trained.weights, len(trained.parts.train), len(trained.held), looked_at, figures)
 
 
@@ -83,15 +92,24 @@ def _look(trained: Trained, request: Request) -> EvaluationDocument:
         None,
         Output(folder, fresh=True),
         lambda *_: None,
-        partial(_time_is_up, request),
+        _TimeIsUp(request),
     )
     write_text(folder / DOCUMENT, document.text())
     return document
 
 
-def _time_is_up(request: Request) -> bool:
-    left = request.seconds_left
-    return left is not None and left < _AT_LEAST_S
+class _TimeIsUp:
+    """Asked after each example: whether another as long as the longest so far would end too late."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._before, self._longest_s = time.monotonic(), 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        self._before, self._longest_s = now, max(self._longest_s, now - self._before)
+        left = self._request.seconds_left
+        return left is not None and left < _AT_LEAST_S + self._longest_s
 
 
 def _evaluation(dataset: Dataset, task: Task, examples: Sequence[Example], request: Request) -> Evaluation:

@@ -1,12 +1,18 @@
 """`denselens train` as somebody types it, and `denselens evaluate` after it."""
 
 import json
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
+from datasets.layouts import open_dataset
+from pipelines.fingerprint import fingerprint
+from pipelines.model_card import card_text
 from pipelines.model_store import read_card
+from pipelines.task import load_task
 from tests.pipelines.training.small_training import SMALL, write_discs
 
 
@@ -34,6 +40,30 @@ def test_what_is_printed_is_what_evaluate_prints(tmp_path: Path, capsys: pytest.
     defined = {name: value for name, value in trial["figures"].items() if value is not None}
     assert {name: value for name, value in figures.items() if value is not None} == pytest.approx(defined, rel=1e-9)
     assert {name for name in card.held_out if name != "examples"} == {n for n, v in figures.items() if v is not None}
+    assert card.evaluation is not None
+    assert {name: figure.value for name, figure in card.evaluation.figures.items()} == pytest.approx(defined)
+
+
+def test_the_card_tells_on_what_and_how(tmp_path: Path) -> None:
+    data, out = write_discs(tmp_path / "set", 8), tmp_path / "run"
+    assert main(["train", "nuclei", "--data", str(data), "--out", str(out), "--seed", "3", *words()]) == 0
+    card = read_card(out / "weights.safetensors")
+    assert card is not None
+    assert card.data is not None
+    learnt = json.loads((out / "parts.json").read_text())["train"]
+    dataset = open_dataset(data)
+    own = replace(dataset, examples=tuple(one for one in dataset.examples if one.name in learnt))
+    seen = fingerprint(own, load_task("nuclei"))
+    assert (card.data.cases, card.data.patients) == (len(learnt), seen.patients)
+    assert (card.data.sha256, card.data.fingerprint) == (seen.data_sha256, seen.summary)
+    assert card.training is not None
+    assert card.training.seed == 3
+    assert card.training.settings["steps"] == card.training.steps
+    assert card.training.environment["torch"] == version("torch")
+    assert card.settings is not None
+    assert card.settings["threshold"] == load_task("nuclei").model_dump()["threshold"]
+    text = card_text(card)
+    assert seen.data_sha256 in text
 
 
 def test_a_folder_is_gone_on_with_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
