@@ -8,7 +8,7 @@ import pytest
 
 from datasets.errors import ConfigError
 from datasets.layouts import open_dataset
-from tests.datasets.layouts import small_sets
+from tests.datasets.layouts import dicom_sets, mask_files, small_sets
 
 SETS: dict[str, Callable[[Path], Path]] = {
     "film_table": small_sets.chest_xray_14,
@@ -16,7 +16,29 @@ SETS: dict[str, Callable[[Path], Path]] = {
     "pcam": small_sets.pcam,
     "medmnist": lambda root: small_sets.medmnist(root / "a.npz", np.zeros((3, 1), int), np.ones((2, 1), int)).parent,
     "instance_pictures": small_sets.instances,
+    "decathlon": mask_files.decathlon,
+    "nnunet": mask_files.nnunet,
+    "image_mask_pairs": lambda root: pairs(root),
+    "dicom_segmentations": lambda root: dicom(root),
 }
+
+
+def pairs(root: Path) -> Path:
+    """Two volumes and their masks."""
+    for case in range(2):
+        mask_files.nifti(root / "imagesTr" / f"{case}.nii.gz", mask_files.numbers(case))
+        mask_files.nifti(root / "labelsTr" / f"{case}.nii.gz", mask_files.labels(case))
+    return root
+
+
+def dicom(root: Path) -> Path:
+    """A series and its segmentation."""
+    ct = dicom_sets.ct(root / "ct")
+    labels = dicom_sets.boxes(
+        (1, (slice(1, 4), slice(1, 4), slice(0, 2))), (2, (slice(2, 3), slice(2, 3), slice(0, 1)))
+    )
+    dicom_sets.seg(ct, root / "seg.dcm", labels)
+    return root
 
 
 @pytest.mark.parametrize("layout", SETS)
