@@ -25,5 +25,5 @@ def as_input(pixels: Pixels, expected: Input) -> Tensor:
     Returns:
         (N, 3, H, W) float32, channels last in memory.
     """
-    shown = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / _BRIGHTEST
+    shown = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2).float() / _BRIGHTEST
     return on_scale(shown, expected).contiguous(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
-"""Lessons of tasks that say which findings there are in a study: every view of it is learnt from."""
+"""Lessons of tasks that say which findings there are in a study, or of what class it is: every view is learnt from."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +26,55 @@ from pipelines.training.prepared import Case, spacing_of
 Truths = NDArray[np.float32]
 
 
+class HeadsLesson(Lesson):
+    """A lesson whose network answers with findings, classes and scores of a whole view."""
+
+    @property
+    @abstractmethod
+    def heads(self) -> tuple[AnyHead, ...]:
+        """In the order of the network's outputs."""
+
+    @property
+    def shape(self) -> Shape:
+        """Whole views."""
+        return Shape(None, self.task.network.spatial_dims == 2)
+
+    @property
+    def independent(self) -> bool:
+        """Findings do not exclude each other."""
+        return all(isinstance(head, FindingsHead) for head in self.heads)
+
+    def finished(self, pixels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Films and patches (C, H, W), volumes (C, D, H, W); the truth as it is."""
+        return (pixels[:, 0] if self.task.network.spatial_dims == 2 else pixels), truth
+
+    def loss(self, answers: Answers, wanted: Tensor) -> Tensor:
+        """Cross-entropy of findings and classes, smooth L1 of scores.
+
+        Raises:
+            TypeError: The network has several heads.
+        """
+        if not isinstance(answers, Tensor):
+            raise TypeError(f"expected logits (N, outputs); got {type(answers).__name__}")
+        return head_loss(answers, wanted, self.heads, self.task.training.loss)
+
+    def figures(self, said: Sequence[Tensor], wanted: Sequence[Tensor]) -> Figures:
+        """AUROC of findings and of two classes, accuracy of more, error of scores; the mean decides, errors minus."""
+        logits = torch.cat(list(said)).double().numpy()
+        truth = torch.cat(list(wanted)).numpy()
+        told: dict[str, float] = {}
+        first = 0
+        for head in self.heads:
+            own = slice(first, first + len(head.names))
+            first = own.stop
+            told |= dict(_head_figures(head, logits[:, own], truth[:, own]))
+        decisive = [-value if name.startswith("error_") else value for name, value in told.items()]
+        return Figures(float(np.mean(decisive)) if decisive else 0.0, told)
+
+
 @dataclass(frozen=True)
-class ClassLesson(Lesson):
-    """A lesson in classifying.
+class ClassLesson(HeadsLesson):
+    """A lesson in classifying films and volumes.
 
     Attributes:
         task: Suited to what its weights expect, with the settings of its training.
@@ -41,19 +88,9 @@ class ClassLesson(Lesson):
         return self.task.judge.heads
 
     @property
-    def shape(self) -> Shape:
-        """Whole views."""
-        return Shape(None, self.task.network.spatial_dims == 2)
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """In their order."""
         return self.task.judge.names
-
-    @property
-    def independent(self) -> bool:
-        """Findings do not exclude each other."""
-        return all(isinstance(head, FindingsHead) for head in self.heads)
 
     def told(self) -> dict[str, Any]:
         """Labels of the outputs, and what pixels are expected."""
@@ -80,33 +117,6 @@ class ClassLesson(Lesson):
             )
             for number, view in enumerate(views)
         ]
-
-    def finished(self, pixels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Films (C, H, W), volumes (C, D, H, W); the truth as it is."""
-        return (pixels[:, 0] if self.task.network.spatial_dims == 2 else pixels), truth
-
-    def loss(self, answers: Answers, wanted: Tensor) -> Tensor:
-        """Cross-entropy of findings and classes, smooth L1 of scores.
-
-        Raises:
-            TypeError: The network has several heads.
-        """
-        if not isinstance(answers, Tensor):
-            raise TypeError(f"expected logits (N, outputs); got {type(answers).__name__}")
-        return head_loss(answers, wanted, self.heads, self.task.training.loss)
-
-    def figures(self, said: Sequence[Tensor], wanted: Sequence[Tensor]) -> Figures:
-        """AUROC of findings and of two classes, accuracy of more, error of scores; the mean decides, errors minus."""
-        logits = torch.cat(list(said)).double().numpy()
-        truth = torch.cat(list(wanted)).numpy()
-        told: dict[str, float] = {}
-        first = 0
-        for head in self.heads:
-            own = slice(first, first + len(head.names))
-            first = own.stop
-            told |= dict(_head_figures(head, logits[:, own], truth[:, own]))
-        decisive = [-value if name.startswith("error_") else value for name, value in told.items()]
-        return Figures(float(np.mean(decisive)) if decisive else 0.0, told)
 
 
 def wanted_of(example: Example, heads: Sequence[AnyHead], renamed: Mapping[str, str]) -> Truths:

@@ -1,7 +1,6 @@
 """What tasks teach: truths on the network's grid by formula, classes and findings by name."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,8 +176,3 @@ def test_figures_of_classes_by_hand() -> None:
     truth = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     # Of the four pairs of a sick and a well one three are in the right order.
     assert lesson.figures([logits[:3], logits[3:]], [truth[:3], truth[3:]]).main == pytest.approx(0.75)
-
-
-def test_tasks_of_slides_are_not_trained_here(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="histopathology"):
-        lesson_of(load_task("histopathology"))
