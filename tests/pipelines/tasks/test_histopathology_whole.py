@@ -45,7 +45,7 @@ def area_mm2(result: dict, label: str) -> float:
 
 
 def places(result: dict, folder: Path) -> set[tuple[str, str]]:
-    lines = (folder / result["files"]["patches"]).read_text().splitlines()
+    lines = (folder / result["outputs"]["patches"]).read_text().splitlines()
     header = lines[0].split(",")
     x, y = header.index("x_um"), header.index("y_um")
     return {(row[x], row[y]) for row in (line.split(",") for line in lines[1:])}
