@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from datasets.dicom_source import Plane
 from datasets.geometry import grid_from_axes
 from datasets.image import Image, Intensity
-from datasets.plane_sampling import labels_on_planes
+from datasets.plane_sampling import labels_on_planes, values_on_planes
 
 X, Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 # RAS axes such that LPS coordinates of voxel (i, j, k) are (i, j, 2 k).
@@ -102,3 +102,51 @@ def test_what_is_no_label_map_is_an_error() -> None:
             labels_on_planes(labels, planes)
     with pytest.raises(ValueError, match="one size"):
         labels_on_planes(empty, [plane(0.0), plane(2.0, size=(3, 4))])
+
+
+def values_of(array: NDArray[np.floating]) -> Image:
+    return Image(array[np.newaxis], Intensity.PROBABILITY, GRID.affine)
+
+
+def ramp() -> Image:
+    """x + 10 y + 100 z, LPS mm, on the grid."""
+    i, j, k = np.indices(GRID.shape)
+    return values_of(i + 10.0 * j + 100.0 * 2 * k)
+
+
+def test_values_on_the_grid_are_copies_and_between_slices_linear() -> None:
+    row, column = np.indices((16, 20))
+    heights = [6.0, 6.004, 6.5, 9.3]
+    frames = values_on_planes(ramp(), [plane(z) for z in heights])
+    assert frames.dtype == np.float32
+    for frame, z in zip(frames, (6.0, 6.0, 6.5, 9.3), strict=True):
+        np.testing.assert_allclose(frame, column + 10.0 * row + 100.0 * z, rtol=1e-6)
+
+
+def test_values_on_oblique_frames_are_linear() -> None:
+    along_row = np.array([np.cos(0.3), 0.0, np.sin(0.3)])
+    along_column = np.array([-0.2 * np.sin(0.3), np.sqrt(1 - 0.04), 0.2 * np.cos(0.3)])
+    start = np.array([4.0, 3.0, 5.0])
+    oblique = Plane(0, 1, start, along_row, along_column, (0.7, 0.6), (12, 14))
+    (frame,) = values_on_planes(ramp(), [oblique])
+    row, column = np.indices((12, 14))[..., np.newaxis]
+    points = start + row * 0.7 * along_column + column * 0.6 * along_row
+    np.testing.assert_allclose(frame, points @ (1.0, 10.0, 100.0), rtol=1e-6)
+
+
+def test_the_outermost_value_is_held_to_the_end_of_its_voxel_and_no_farther() -> None:
+    frames = values_on_planes(values_of(np.full(GRID.shape, 0.75)), [plane(z) for z in (22.9, 23.1, -0.9, -1.1)])
+    assert [set(np.unique(frame)) for frame in frames] == [{0.75}, {0.0}, {0.75}, {0.0}]
+    (shifted,) = values_on_planes(values_of(np.full(GRID.shape, 0.75)), [plane(4.0, (0.4, -0.6))])
+    assert (shifted[1:] == 0.75).all()  # 19.4 is within the last column's voxel
+    assert not shifted[0].any()
+
+
+def test_a_map_without_values_gives_empty_frames_and_what_is_no_map_is_an_error() -> None:
+    empty = values_of(np.zeros(GRID.shape))
+    assert not values_on_planes(empty, [plane(0.3), plane(2.0)]).any()
+    two = Image(np.zeros((2, *GRID.shape)), Intensity.PROBABILITY, GRID.affine)
+    yes_no = values_of(np.zeros(GRID.shape, bool))
+    for values, planes in ((two, [plane(0.0)]), (yes_no, [plane(0.0)]), (empty, [])):
+        with pytest.raises(ValueError, match="expected"):
+            values_on_planes(values, planes)
