@@ -5,8 +5,8 @@ Convolutional Networks", WACV 2018 (arXiv 1710.11063), equations 10, 16 and 19, 
 alpha = g^2 / (2 g^2 + g^3 sum A), w_k = sum alpha ReLU(e^y g), ReLU(sum_k w_k A_k).
 
 e^y is one number per image and target, which scales the whole map and is too large for any type where y is a sum over
-pixels, so it is left out. MONAI has it, sums A g^3 over cells where equation 19 has the sum of A times g^3 of each cell,
-fails for batches of more than one image and turns the map upside down.
+pixels, so it is left out. MONAI has it, sums A g^3 over cells where equation 19 has the sum of A times g^3 of each
+cell, fails for batches of more than one image and turns the map upside down.
 """
 
 from collections.abc import Sequence
