@@ -49,7 +49,8 @@ class Dix(Method):
                 found.append(self._behind_means(network, head, inputs, targets))
             else:
                 found.append(self._integral(network, place, inputs, targets, rows, last=index == 0))
-        return on_inputs(_together(same_size([_scaled(one) for one in found])), inputs.shape[2:], places[0].stride)
+        together = _together(same_size([_scaled(one) for one in found]))
+        return on_inputs(together, inputs.shape[2:], _finer(places[0].stride, found[0], together))
 
     def _behind_means(self, network: nn.Module, head: LinearHead, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
         """The last layer of a classifier of means, (n, T, *cells): gradients are the same at all points and cells."""
@@ -101,6 +102,15 @@ class _Walk:
     def length(self, steps: int) -> Tensor:
         """How far it is from point to point, (points * n, K, *cells)."""
         return (self.way.abs() / steps).repeat(len(self.points), *[1] * (self.way.ndim - 1))
+
+
+def _finer(stride: tuple[int, ...] | None, coarse: Tensor, fine: Tensor) -> tuple[int, ...] | None:
+    """The stride of cells that span what others of a known stride span, where it is whole."""
+    if stride is None:
+        return None
+    spans = [step * cells for step, cells in zip(stride, coarse.shape[2:], strict=True)]
+    whole = all(span % cells == 0 for span, cells in zip(spans, fine.shape[2:], strict=True))
+    return tuple(span // cells for span, cells in zip(spans, fine.shape[2:], strict=True)) if whole else None
 
 
 def _scaled(maps: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.build import build
-from networks.configs import DenseNetConfig
+from networks.configs import DenseNetConfig, UNetConfig
 from tests.pipelines.discs import discs
 
 SIDE = 48
@@ -22,6 +22,8 @@ RADIUS = 6
 BRIGHT, DARK = 0, 1
 CLASSIFIER = DenseNetConfig(block_config=(2, 2), growth_rate=8, init_features=8, in_channels=1, out_channels=2)
 STEPS = 150
+SEGMENTER = UNetConfig(features=(6, 10, 14), in_channels=1, out_channels=2, normalisation="batch")
+LESION_STEPS = 80
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,49 @@ def trained_classifier() -> nn.Module:
         batch = torch.randint(len(examples.pixels), (24,), generator=order)
         logits = network(examples.pixels[batch])
         loss = functional.binary_cross_entropy_with_logits(logits, examples.there[batch].float())
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Pictures (N, 1, SIDE, SIDE) with three lesions alike, and where each is, (N, 3, SIDE, SIDE)."""
+
+    pixels: Tensor
+    where: Tensor
+
+
+def lesions(count: int, seed: int) -> Lesions:
+    """Draw pictures with three bright discs and a grating."""
+    random = np.random.default_rng(seed)
+    pixels, where = [], []
+    for _ in range(count):
+        picture = random.normal(0.0, 0.2, (SIDE, SIDE))
+        *places, (row, column) = _apart(random, 4)
+        stripes = np.where(np.arange(2 * RADIUS) // 2 % 2, 1.5, -1.5)
+        picture[row - RADIUS : row + RADIUS, column - RADIUS : column + RADIUS] = stripes
+        shapes = np.stack([discs((SIDE, SIDE), (*place, RADIUS - 1)) for place in places])
+        picture[shapes.any(axis=0)] += 1.0
+        pixels.append(picture.astype(np.float32))
+        where.append(shapes)
+    return Lesions(torch.from_numpy(np.stack(pixels))[:, None], torch.from_numpy(np.stack(where)))
+
+
+@functools.cache
+def trained_segmenter() -> nn.Module:
+    """A U-Net that finds lesions."""
+    network = build(SEGMENTER, seed=1)
+    examples = lesions(160, seed=5)
+    truth = examples.where.any(dim=1).long()
+    order = torch.Generator().manual_seed(3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=LESION_STEPS)
+    for _ in range(LESION_STEPS):
+        batch = torch.randint(len(examples.pixels), (12,), generator=order)
+        loss = functional.cross_entropy(network(examples.pixels[batch]), truth[batch])
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
