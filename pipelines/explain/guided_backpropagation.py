@@ -38,14 +38,14 @@ class GuidedBackpropagation(Method):
 class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        answer = x.clamp(min=0)
+        answer = torch.relu(x)
         ctx.save_for_backward(answer)
         return answer
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (answer,) = ctx.saved_tensors
-        through: Tensor = gradients[0].clamp(min=0) * (answer > 0)
+        through: Tensor = torch.ops.aten.threshold_backward(gradients[0].clamp(min=0), answer, 0)
         return through
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from pipelines.explain.baselines import baseline_of, blurred
+from pipelines.explain.baselines import Baseline, baseline_of, blurred
 from pipelines.explain.completeness import completeness_error
 from pipelines.explain.dix import Dix
 from pipelines.explain.evidence import gather
@@ -27,7 +27,7 @@ ROWS = torch.arange(2)
 
 
 @pytest.mark.parametrize("baseline", [0.0, "minimum", "blurred"])
-def test_integrated_gradients_add_up_to_a_hundredth(classifier: nn.Module, baseline: float | str) -> None:
+def test_integrated_gradients_add_up_to_a_hundredth(classifier: nn.Module, baseline: Baseline) -> None:
     seen = scenes.pictures(6, seed=71).pixels
     targets = [ClassLogit(0), ClassLogit(1)]
     few = IntegratedGradients(steps=8, baseline=baseline).explain(classifier, seen, targets)
