@@ -45,7 +45,11 @@ def for_gradients(network: nn.Module) -> nn.Module:
                 if isinstance(part, kind):
                     for convolution, normalisation in pairs:
                         _fold(part, convolution, normalisation)
-    return rewritten.requires_grad_(False)
+    for parameter in rewritten.parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim == 4:  # Kernels of images decide the layout of all maps; those of volumes are left.
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return rewritten
 
 
 def _fold(part: nn.Module, convolution: str, normalisation: str) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from pipelines.explain.targets import Target
 from pipelines.settings import Settings
 
-# Copies of an image per call of a network: ten of 224 x 224, one of 128 x 128 x 128. More are no faster, going back
-# they are slower, and memory grows with them.
-_PIXELS_GOING_BACK = 1 << 19
+# Copies of an image per call of a network: five of 224 x 224 going back, twenty forward, one of 128 x 128 x 128. More
+# are no faster, going back they are slower, and memory grows with them.
+_PIXELS_GOING_BACK = 1 << 18
 _PIXELS_FORWARD = 1 << 20
 
 

@@ -26,8 +26,17 @@ def applies(name: str, network: nn.Module) -> bool:
     return name != "cam" or isinstance(network, DenseNet)
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("kind", NETWORKS)
+# What is the same in all networks that pass images whole is proved in few of them every time.
+OFTEN = {"densenet", "densenet_3d", "unet", "unet_3d", "dense_unet"}
+ON_COPIES = {"rise", "occlusion", "smooth_grad", "integrated_gradients"}
+CASES = [
+    pytest.param(kind, name, marks=[pytest.mark.slow] if kind not in OFTEN and name in ON_COPIES else [])
+    for kind in NETWORKS
+    for name in METHODS
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_batch_is_its_images_one_by_one(kind: str, name: str) -> None:
     network, inputs = network_and_inputs(kind, images=2)
     targets = targets_of(network, inputs)
