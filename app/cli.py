@@ -31,6 +31,7 @@ from datasets.errors import DenseLensError, InputRefused
 COMMANDS = {
     "demo": "Score phantom studies with the weights that ship and show found beside truth.",
     "score": "Score studies: segmentations, findings and measurements into a folder.",
+    "explain": "Make maps of what a network saw in its findings, each with a score card that judges it.",
     "evaluate": "Compare predictions with a reference: figures with intervals, paired tests, a report.",
     "train": "Train a task on data of your own; go on with a training that was broken off.",
     "audit": "Tell what is wrong with a dataset before training on it; put it right in a copy.",

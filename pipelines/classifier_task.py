@@ -17,13 +17,14 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from datasets.codes import Repair
+from datasets.dicom_source import DicomSource
 from datasets.errors import ConfigError, WeightsError
 from datasets.image import Image
 from networks.checkpoints.published import imagenet_input
 from networks.configs import Input
 from pipelines.calibration import Platt
 from pipelines.classification import Answers, AnyHead, ClassesHead, FindingsHead, Head, Judge, mean_of
-from pipelines.examination import Chosen, Clock, Examination, Instruments
+from pipelines.examination import Chosen, Clock, Examination, Instruments, Seen
 from pipelines.model_store import Card
 from pipelines.results import GridRecord, QualityFlag, ViewRecord
 from pipelines.sliding_window import StreamOptions, autocast_of
@@ -47,6 +48,7 @@ class View:
         used: Whether the study's findings rest on it.
         repairs: What was put right in reading it.
         flags: Why what is said of it should be read with care.
+        dicom: The DICOM instances behind the image.
     """
 
     source: str
@@ -54,6 +56,7 @@ class View:
     image: Image
     projection: str = ""
     used: bool = True
+    dicom: DicomSource | None = None
     repairs: tuple[Repair, ...] = ()
     flags: tuple[QualityFlag, ...] = ()
 
@@ -147,6 +150,7 @@ class ClassifierTask(Task):
                 repairs=tuple(repair for view in views for repair in view.repairs),
                 grid=_grid_of(views),
                 views=_records(judge, views, answers) if several else (),
+                seen=tuple(Seen(one.prepared, one.image, one.source, one.used, one.dicom) for one in views),
             )
 
     def _logits(self, views: Sequence[View], instruments: Instruments) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_NOTHING: tuple[object, ...] = (None, [], {}, ())
+_NOTHING: tuple[object, ...] = (None, [], {}, (), "")
 
 
 class Document(BaseModel):

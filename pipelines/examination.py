@@ -118,6 +118,25 @@ class Instruments:
     assistants: Mapping[str, Network] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network saw at once; in memory alone, for whoever explains it.
+
+    Attributes:
+        prepared: As the network took it, or was given windows of it.
+        image: As it was read.
+        source: Which film or series, for people.
+        used: Whether the study's findings rest on it.
+        dicom: The DICOM instances behind the image.
+    """
+
+    prepared: Image
+    image: Image
+    source: str = ""
+    used: bool = True
+    dicom: DicomSource | None = None
+
+
 @dataclass(frozen=True)
 class Examination:
     """What a task has to say about a study, and what it saw.
@@ -135,6 +154,7 @@ class Examination:
         source: The DICOM instances behind the image.
         files: Further files of the study's folder.
         instances: Objects one by one, a number each; in memory alone.
+        seen: What the network saw, in the order in which it was asked; nothing where it is asked for parts of a slide.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -149,6 +169,7 @@ class Examination:
     source: DicomSource | None = None
     files: tuple[OutputFile, ...] = ()
     instances: Image | None = None
+    seen: tuple[Seen, ...] = ()
 
 
 class Clock:

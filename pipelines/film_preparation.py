@@ -84,6 +84,30 @@ def prepared(grey: Grey, expected: Input) -> Image:
     return Image(np.ascontiguousarray(scaled[0])[:, np.newaxis].transpose(0, 3, 2, 1), Intensity.GREY)
 
 
+def film_mapping(image: Image, expected: Input) -> NDArray[np.float64]:
+    """Where a pixel of a film came to lie in what was prepared of it: the way back for maps.
+
+    Args:
+        image: As it was read.
+        expected: As `prepared` was given it.
+
+    Returns:
+        4 x 4, from (0, row, column) of the film to (0, row, column) of the prepared picture, with fractions; outside of
+        it where the film was cut.
+    """
+    read = (image.shape[1], image.shape[0])
+    square = _square_pixels(read, image)
+    whole, first = _field(square, expected)
+    mapping = np.eye(4)
+    for axis in (0, 1):
+        size = whole[axis] if expected.size_px is None else expected.size_px
+        # Edges of pixels meet: x' + 1/2 = (x + 1/2) * ratio, before and behind the cut.
+        growth, scale = square[axis] / read[axis], size / whole[axis]
+        mapping[axis + 1, axis + 1] = growth * scale
+        mapping[axis + 1, 3] = scale * (growth / 2 + first[axis]) - 0.5
+    return mapping
+
+
 def _range(image: Image) -> tuple[float, float, tuple[Repair, ...]]:
     """What is shown black and white, and how that is known."""
     if image.shown is not None:
@@ -103,26 +127,41 @@ def _range(image: Image) -> tuple[float, float, tuple[Repair, ...]]:
 
 
 def _with_square_pixels(grey: Grey, image: Image) -> Grey:
-    if image.affine is None:
+    size = _square_pixels((grey.shape[0], grey.shape[1]), image)
+    if size == grey.shape:
         return grey
-    across_mm, down_mm = image.grid.spacing_mm[:2]
-    if max(across_mm, down_mm) <= _SQUARE * min(across_mm, down_mm):
-        return grey
-    finest = min(across_mm, down_mm)
-    size = (round(grey.shape[0] * down_mm / finest), round(grey.shape[1] * across_mm / finest))
     tensor = torch.from_numpy(grey)[None, None]
     return interpolate(tensor, size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
+def _square_pixels(size: tuple[int, int], image: Image) -> tuple[int, int]:
+    """Rows and columns of a film once they are equally far apart."""
+    if image.affine is None:
+        return size
+    across_mm, down_mm = image.grid.spacing_mm[:2]
+    finest = min(across_mm, down_mm)
+    if max(across_mm, down_mm) <= _SQUARE * finest:
+        return size
+    return round(size[0] * down_mm / finest), round(size[1] * across_mm / finest)
+
+
 def _squared(grey: Grey, expected: Input) -> Grey:
-    rows, columns = grey.shape
-    if rows == columns or expected.fit == "stretch":
+    whole, (top, left) = _field((grey.shape[0], grey.shape[1]), expected)
+    if whole == grey.shape:
         return grey
-    edge = min(rows, columns) if expected.fit == "crop" else max(rows, columns)
     if expected.fit == "crop":
-        top, left = (rows - edge) // 2, (columns - edge) // 2
-        return grey[top : top + edge, left : left + edge]
-    square = np.zeros((edge, edge), dtype=np.float32)
-    top, left = (edge - rows) // 2, (edge - columns) // 2
-    square[top : top + rows, left : left + columns] = grey
+        return grey[-top : whole[0] - top, -left : whole[1] - left]
+    square = np.zeros(whole, dtype=np.float32)
+    square[top : top + grey.shape[0], left : left + grey.shape[1]] = grey
     return square
+
+
+def _field(size: tuple[int, int], expected: Input) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns that are kept or filled, and where in them the film's first pixel lies, below 0 if it is cut."""
+    rows, columns = size
+    if rows == columns or expected.fit == "stretch":
+        return size, (0, 0)
+    edge = min(size) if expected.fit == "crop" else max(size)
+    if expected.fit == "crop":
+        return (edge, edge), (-((rows - edge) // 2), -((columns - edge) // 2))
+    return (edge, edge), ((edge - rows) // 2, (edge - columns) // 2)

@@ -18,6 +18,7 @@ from pipelines.examination import (
     Interpretation,
     Network,
     Prediction,
+    Seen,
 )
 from pipelines.localise import Searched
 from pipelines.results import GridRecord
@@ -84,6 +85,7 @@ class ImageTask(Task):
             source=loaded.source,
             files=said.files,
             instances=said.instances,
+            seen=(Seen(searched.image, image, chosen.series[0].uid, dicom=loaded.source),),
         )
 
 

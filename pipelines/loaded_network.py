@@ -59,6 +59,25 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
     return _load_one(config, weights, compute)
 
 
+def load_as_built(config: NetworkConfig, weights: str | None, device: str) -> nn.Module:
+    """The network itself, not rewritten: gradients go through it, and its layers are those of the paper.
+
+    Args:
+        config: What to build.
+        weights: As for `load_network`, but one file.
+        device: Where it is to run.
+
+    Raises:
+        WeightsError: The weights are not there or do not fit the network, or are the folds of a cross-validation.
+    """
+    network = build(config, seed=_UNTRAINED_SEED)
+    if weights is not None:
+        if Path(weights).is_dir():
+            raise WeightsError("one file of weights, to explain what it says", f"the folds in {weights}", "name one")
+        load_weights(network, config, find_weights(weights))
+    return network.to(device=device).eval()
+
+
 def _load_one(config: NetworkConfig, weights: str | None, compute: Compute) -> LoadedNetwork:
     network = build(config, seed=_UNTRAINED_SEED)
     model = untrained()

@@ -19,6 +19,7 @@ from datasets.errors import InputRefused
 from datasets.geometry import Grid
 from datasets.image import Image
 from pipelines.document import Document
+from pipelines.explain.card import ScoreCard
 
 Severity = Literal["info", "warning", "error"]
 
@@ -123,12 +124,21 @@ def flag(code: FlagCode, severity: Severity, message: str) -> QualityFlag:
 
 
 class Explanation(Document):
-    """A heat map on the input's grid, with the score card that judges it."""
+    """A heat map on the input's grid, with the score card that judges it.
+
+    `about` says what of the label is meant where it is not all of it, `source` which of several films, `files` what was
+    written: the map as numbers, its picture, a DICOM object. A map that was not judged has no score card.
+    """
+
+    optional = frozenset({"about", "source", "files"})
 
     label: str
     method: str
     file: str
-    score_card: dict[str, float] = Field(default_factory=dict)
+    about: str = ""
+    source: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
+    score_card: ScoreCard | None = None
 
 
 class ModelId(Document):

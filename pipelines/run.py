@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from datasets.errors import ConfigError
 from datasets.study import Series, Study
-from pipelines.examination import Clock, Compute, Instruments
+from pipelines.examination import Chosen, Clock, Compute, Examination, Instruments
 from pipelines.loaded_network import LoadedNetwork, load_network
 from pipelines.localise import Localiser
 from pipelines.results import ModelId, QualityFlag, Result, StudyRecord, digest_of_labels
@@ -70,6 +71,11 @@ class Pipeline:
             flags = (*flags, *_not_yet_said(assistant, f"the {name}", flags))
         return cls(task, loaded.network, model, compute, flags, localiser, assistants)
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What results hold beyond the task's own, for those who keep results of one kind together; usually nothing."""
+        return {}
+
     def run(self, study: Study) -> Result:
         """Score one study.
 
@@ -81,8 +87,19 @@ class Pipeline:
         """
         clock = Clock()
         chosen = self.task.choose(study)
+        return self.told(study, chosen, self.examine(chosen, clock), clock)
+
+    def examine(self, chosen: Chosen, clock: Clock) -> Examination:
+        """Look at what was chosen of a study.
+
+        Raises:
+            InputRefused: It cannot be scored honestly.
+        """
         instruments = Instruments(self.network, self.compute, self.localiser, self.assistants)
-        said = self.task.examine(chosen, instruments, clock)
+        return self.task.examine(chosen, instruments, clock)
+
+    def told(self, study: Study, chosen: Chosen, said: Examination, clock: Clock) -> Result:
+        """What was seen in a study, as the result of a run."""
         repairs = (*study.repairs, *chosen.repairs, *said.repairs)
         return Result(
             study=record_of(study, chosen.series[0]),

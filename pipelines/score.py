@@ -114,6 +114,8 @@ def run_key(pipeline: Pipeline) -> str:
     # Written only where there are any, so that folders of runs without them stay what they were.
     if model.assistants_sha256:
         identity += f"\n{sorted(model.assistants_sha256.items())}"
+    if pipeline.asked:
+        identity += f"\n{json.dumps(pipeline.asked, sort_keys=True)}"
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
@@ -212,6 +214,7 @@ def _manifest(
         "model": pipeline.model.model_dump(mode="json"),
         "device": pipeline.compute.device,
         "precision": pipeline.compute.precision,
+        **pipeline.asked,
         "inputs": [study.source for study in studies],
         "counts": {
             "studies": len(entries),

@@ -25,6 +25,8 @@ from datasets.errors import ConfigError, InputRefused
 from datasets.io.discover import open_inputs
 from datasets.study import Study
 from pipelines.document import writable
+from pipelines.explain.explaining import Explaining
+from pipelines.explain.wanted import Wanted
 from pipelines.results import ErrorRecord
 from pipelines.run import Pipeline
 from pipelines.score import MANIFEST, Scored, many
@@ -52,6 +54,9 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Going on, score again what failed: it may have been mended.")
     ] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Also explain what is found, as denselens explain does.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> int:
     """Score studies with a task's network.
@@ -63,10 +68,23 @@ def command(
     chosen = load_task(task, settings or ())
     if weights is not None:
         chosen = chosen.model_copy(update={"weights": weights})
-    folder = out or Path("denselens-out") / f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
     # Before the inputs, which may be thousands of files: what is wrong with the call is told at once.
     pipeline = Pipeline.load(chosen, device)
-    resumption = Resumption(fresh, retry_failed)
+    if explain is not None:
+        pipeline = Explaining.of(pipeline, Wanted(methods=(explain,)))
+    folder = out or Path("denselens-out") / f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return score_inputs(inputs, pipeline, folder, Resumption(fresh, retry_failed), as_json=as_json)
+
+
+def score_inputs(
+    inputs: Sequence[Path], pipeline: Pipeline, folder: Path, resumption: "Resumption", *, as_json: bool
+) -> int:
+    """Score whatever studies inputs hold into a folder, and tell how it went; the exit code.
+
+    Raises:
+        InputRefused: There are no studies in the inputs.
+        ConfigError: The folder belongs to another run, or cannot be written to.
+    """
     try:
         with open_inputs(inputs) as inventory:
             for repair in inventory.repairs:
@@ -76,7 +94,7 @@ def command(
             )
     except InputRefused as refusal:
         if as_json:
-            _print_json({"task": chosen.name, "studies": [], "error": ErrorRecord.of(refusal).model_dump()})
+            _print_json({"task": pipeline.task.name, "studies": [], "error": ErrorRecord.of(refusal).model_dump()})
         raise
     if as_json:
         _print_json(_answer(scored, folder))

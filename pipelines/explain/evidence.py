@@ -157,6 +157,21 @@ class Recording:
         self.pieces.append(torch.relu(kept) if self.head.rectified else kept.clone())
         return maps
 
+    def only(self, number: int) -> "Recording":
+        """The same of one image alone, counted over all calls in their order.
+
+        Raises:
+            ConfigError: The network was asked about fewer.
+        """
+        rest = number
+        for piece in self.pieces:
+            if rest < len(piece):
+                one = Recording(self.head)
+                one.pieces.append(piece[rest : rest + 1])
+                return one
+            rest -= len(piece)
+        raise ConfigError(f"{number + 1} images that the network was asked about", f"{number - rest}", "ask it")
+
     def evidence(self, targets: Sequence[Target]) -> Evidence:
         """What was seen in all calls, in their order.
 

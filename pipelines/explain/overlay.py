@@ -14,6 +14,7 @@ from PIL import ImageDraw, ImageFont
 
 Heat = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _POSITIVE = np.array(
     [(66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84), (221, 81, 58), (243, 120, 25), (252, 165, 10)]
@@ -22,12 +23,12 @@ _POSITIVE = np.array(
 )
 _NEGATIVE = np.array([(12, 44, 92), (20, 92, 168), (66, 146, 214), (150, 204, 240), (214, 236, 252)], dtype=np.float64)
 _GREY = np.array([(70, 70, 70), (225, 225, 225)], dtype=np.float64)
-_BACKGROUND, _TEXT, _FAINT, _WARNING = (16, 18, 22), (236, 238, 240), (150, 156, 164), (255, 196, 84)
+BACKGROUND, TEXT, FAINT, WARNING = (16, 18, 22), (236, 238, 240), (150, 156, 164), (255, 196, 84)
 # Of the strongest value: where the map says less, the picture is left as it is.
 _SILENT = 0.1
 _OPACITY = 0.65
 _LONGEST_PX, _SHORTEST_PX = 1024, 384
-_BAR_PX, _MARGIN_PX, _LINE_PX = 14, 12, 20
+_BAR_PX, _MARGIN_PX, _LINE_PX, _USUAL_PX = 14, 12, 20, 512
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,18 @@ def overlay(picture: Pixels, heat: Heat, caption: Caption, pixel_aspect: float =
     Returns:
         An RGB picture with the overlay, a bar from the lowest to the highest value drawn, and the caption.
     """
-    size = _size(picture.shape[0] * pixel_aspect, picture.shape[1])
+    grey = bool(caption.warnings)
+    blended = blend(picture, heat, _size(picture.shape[0] * pixel_aspect, picture.shape[1]), grey=grey)
+    return _framed(blended, caption, float(heat.min(initial=0.0)), float(heat.max(initial=0.0)), grey=grey)
+
+
+def blend(picture: Pixels, heat: Heat, size: tuple[int, int], *, grey: bool) -> Pixels:
+    """A picture (rows, columns) or (rows, columns, 3) with a map over it, at a size (width, height): RGB."""
     base = Pillow.fromarray(np.ascontiguousarray(picture)).convert("RGB").resize(size, Pillow.Resampling.BICUBIC)
     values = np.asarray(Pillow.fromarray(heat.astype(np.float32)).resize(size, Pillow.Resampling.BILINEAR))
     strongest = float(np.abs(heat).max(initial=0.0))
-    grey = bool(caption.warnings)
     shares = values / strongest if strongest > 0.0 else np.zeros_like(values)
-    blended = _blended(np.asarray(base, dtype=np.float64), shares, grey=grey)
-    return _framed(blended, caption, float(heat.min(initial=0.0)), float(heat.max(initial=0.0)), grey=grey)
+    return _blended(np.asarray(base, dtype=np.float64), shares, grey=grey)
 
 
 def colours(shares: NDArray[np.floating], *, grey: bool = False) -> NDArray[np.float64]:
@@ -97,44 +102,56 @@ def _size(height: float, width: float) -> tuple[int, int]:
 
 def _framed(blended: Pixels, caption: Caption, low: float, high: float, *, grey: bool) -> Pillow.Image:
     height, width = blended.shape[:2]
-    title, small = _font(15), _font(12)
-    lines = [(caption.title, title, _TEXT), *((line, small, _FAINT) for line in caption.details)]
-    lines += [(f"not faithful: {reason}", small, _WARNING) for reason in caption.warnings]
-    across = max(width + 2 * _MARGIN_PX + _BAR_PX + 64, 2 * _MARGIN_PX + round(max(_wide(*line[:2]) for line in lines)))
-    head = _MARGIN_PX + _LINE_PX * len(lines)
-    whole = Pillow.new("RGB", (across, head + height + 2 * _MARGIN_PX), _BACKGROUND)
+    scale = float(np.clip(width / _USUAL_PX, 1.0, 2.0))  # Type that can be read at the size the whole is shown.
+    margin, line, bar = (round(size * scale) for size in (_MARGIN_PX, _LINE_PX, _BAR_PX))
+    title, small = font_of(round(15 * scale)), font_of(round(12 * scale))
+    lines = [(caption.title, title, TEXT), *((text, small, FAINT) for text in caption.details)]
+    lines += [(f"not faithful: {reason}", small, WARNING) for reason in caption.warnings]
+    inner = width + 2 * margin + bar + round(52 * scale)
+    wrapped = [
+        (part, font, colour) for text, font, colour in lines for part in _wrapped(text, font, inner - 2 * margin)
+    ]
+    head = margin + line * len(wrapped)
+    whole = Pillow.new("RGB", (inner, head + height + margin + margin // 2), BACKGROUND)
     draw = ImageDraw.Draw(whole)
-    for number, (text, font, colour) in enumerate(lines):
-        draw.text((_MARGIN_PX, _MARGIN_PX + number * _LINE_PX), text, fill=colour, font=font)
-    top = head + _MARGIN_PX // 2
-    whole.paste(Pillow.fromarray(blended), (_MARGIN_PX, top))
-    _draw_bar(whole, (_MARGIN_PX + width + _MARGIN_PX, top), min(height, 320), (low, high), grey=grey)
+    for number, (text, font, colour) in enumerate(wrapped):
+        draw.text((margin, margin // 2 + number * line), text, fill=colour, font=font)
+    whole.paste(Pillow.fromarray(blended), (margin, head + margin // 2))
+    column, labels = _bar(min(height, round(320 * scale)), (low, high), grey=grey)
+    corner = (2 * margin + width, head + margin // 2)
+    whole.paste(Pillow.fromarray(np.repeat(column[:, np.newaxis], bar, axis=1)), corner)
+    for text, share in labels:
+        at = corner[1] + share * (len(column) - 1) - 7 * scale
+        draw.text((corner[0] + bar + margin // 2, at), text, fill=TEXT, font=small)
     return whole
 
 
-def _draw_bar(
-    whole: Pillow.Image, corner: tuple[int, int], length: int, ends: tuple[float, float], *, grey: bool
-) -> None:
-    """A bar from the highest value, at its top, to the lowest, which is 0 where nothing speaks against the target."""
+def _bar(length: int, ends: tuple[float, float], *, grey: bool) -> tuple[Pixels, list[tuple[str, float]]]:
+    """Colours (length, 3) from the highest value down to the lowest, 0 among them, and where which value stands."""
     low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     strongest = max(abs(low), abs(high))
     values = np.linspace(high, low, length)
     shares = values / strongest if strongest > 0.0 else np.zeros(length)
     opacity = _opacity(shares)[:, np.newaxis]
     # As over a middle grey, so that the bar shows what the picture shows.
-    column = (1.0 - opacity) * 96.0 + opacity * colours(shares, grey=grey)
-    bar = np.repeat(np.rint(column).astype(np.uint8)[:, np.newaxis], _BAR_PX, axis=1)
-    whole.paste(Pillow.fromarray(bar), corner)
-    draw = ImageDraw.Draw(whole)
-    left, top = corner[0] + _BAR_PX + 6, corner[1]
-    for value in dict.fromkeys((high, 0.0, low)):
-        share = (high - value) / (high - low) if high > low else 0.0
-        draw.text((left, top + share * (length - 1) - 7), f"{value:.3g}", fill=_TEXT, font=_font(12))
+    column = np.rint((1.0 - opacity) * 96.0 + opacity * colours(shares, grey=grey)).astype(np.uint8)
+    span = high - low
+    told = [(f"{value:.3g}", (high - value) / span if span > 0.0 else 0.0) for value in dict.fromkeys((high, 0.0, low))]
+    return column, told
 
 
-def _wide(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
-    return float(font.getlength(text))
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """A text in lines that are no wider than allowed, or than a word."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font_of(size: int) -> Font:
+    """The typeface of captions."""
     return ImageFont.load_default(size)

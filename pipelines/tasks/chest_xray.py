@@ -16,7 +16,7 @@ from datasets.codes import Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.image import Image
 from datasets.io.study_names import named_apart
-from datasets.study import Series, Study, choose_series
+from datasets.study import Loaded, Series, Study, choose_series
 from networks.checkpoints.published import CHEST_XRAY_14
 from pipelines.classifier_task import ClassifierTask, View
 from pipelines.examination import Chosen, Clock
@@ -103,9 +103,7 @@ class ChestXray(ClassifierTask):
                     loaded = series.load()
                 with clock.measure("preprocess"):
                     grey, changed = shown(loaded.image)
-                    films.append(
-                        _Film(series, loaded.image, grey, (*loaded.repairs, *changed), self._flags(series, grey))
-                    )
+                    films.append(_Film(series, loaded, grey, (*loaded.repairs, *changed), self._flags(series, grey)))
             except InputRefused as refusal:
                 refused.append((series, refusal))
         if not films:
@@ -121,7 +119,8 @@ class ChestXray(ClassifierTask):
         return View(
             source=film.series.uid,
             prepared=prepared(film.grey, self.expected),
-            image=film.image,
+            image=film.loaded.image,
+            dicom=film.loaded.source,
             projection=film.series.projection,
             used=used,
             repairs=(*film.repairs, *left_out),
@@ -151,14 +150,14 @@ class _Film:
 
     Attributes:
         series: Where it is from.
-        image: As it was read.
+        loaded: As it was read.
         grey: As it is shown.
         repairs: What was put right so far.
         flags: Why what is said of it should be read with care.
     """
 
     series: Series
-    image: Image
+    loaded: Loaded
     grey: Grey
     repairs: tuple[Repair, ...]
     flags: tuple[QualityFlag, ...]

@@ -130,6 +130,7 @@ class VolumeClassification(ClassifierTask):
                 source=" ".join(series.uid for series in chosen.series),
                 prepared=prepared,
                 image=images[0],
+                dicom=loaded[0].source,
                 repairs=_once(loaded),
             )
         ]

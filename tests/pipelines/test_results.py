@@ -12,6 +12,7 @@ from datasets.codes import RefusalCode, Repair, RepairCode
 from datasets.errors import InputRefused
 from datasets.geometry import grid_from_axes
 from datasets.image import Image, Intensity
+from pipelines.explain.card import ScoreCard
 from pipelines.results import (
     ErrorRecord,
     Explanation,
@@ -26,6 +27,16 @@ from pipelines.results import (
     digest_of_labels,
 )
 
+CARD = ScoreCard(
+    verdict="faithful",
+    budget="quick",
+    deletion_auc=0.2,
+    deletion_auc_random=0.5,
+    insertion_auc=0.8,
+    insertion_auc_random=0.5,
+    faithfulness=0.6,
+    faithfulness_deviations=9.0,
+)
 GRID = grid_from_axes((4, 3, 2), (0.5, 0.75, 2.0), origin_mm=(1, 2, 3))
 # As the interface promises them, copied by hand.
 KEYS = {
@@ -64,7 +75,7 @@ def _result(**changes: Any) -> Result:
         "findings": (finding,),
         "quantities": (Quantity(name="volume", label="liver", value=1489.0, unit="ml"),),
         "quality": (QualityFlag(code="touches_border", severity="warning", message="…"),),
-        "explanations": (Explanation(label="liver", method="grad_cam", file="x.png", score_card={"auc": 0.5}),),
+        "explanations": (Explanation(label="liver", method="grad_cam", file="x.png", score_card=CARD),),
         "outputs": {"segmentation": "segmentation.nii.gz"},
         "segmentation_sha256": "cd",
         "seconds": {"load": 0.1},

@@ -13,10 +13,13 @@ def disc(value: float) -> np.ndarray:
     return np.where((y - 100) ** 2 + (x - 300) ** 2 < 900, value, 0.0).astype(np.float32)
 
 
-def drawn(heat: np.ndarray, caption: Caption = Caption("a")) -> np.ndarray:
+PLAIN = Caption("a")
+
+
+def drawn(heat: np.ndarray, caption: Caption = PLAIN) -> np.ndarray:
     """The picture without caption and bar: it is drawn pixel for pixel."""
     whole = np.asarray(overlay(GROUND, heat, caption)).astype(int)
-    bottom = whole.shape[0] - 18  # A margin and a half below the picture, of which half is above.
+    bottom = whole.shape[0] - 12  # A margin of 12 pixels below it and on its left.
     return whole[bottom - 400 : bottom, 12:412]
 
 

@@ -1,0 +1,256 @@
+"""What of a study is explained: a network's inputs, what is asked about them, and how maps get back into the study.
+
+A classifier is asked about labels, of every film its findings rest on. A network that labels voxels is asked about the
+voxels of a label or of one lesion, where they are: networks of slices about every slice that shows some of it, networks
+of volumes about one window around it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.errors import ConfigError
+from datasets.resampling import reorient
+from networks.configs import Input
+from pipelines.classification import AnyHead, ClassesHead, ScoreHead
+from pipelines.classifier_task import ClassifierTask
+from pipelines.examination import Examination, Seen
+from pipelines.explain.targets import ClassLogit, PixelLogits, Target
+from pipelines.explain.wanted import Wanted
+from pipelines.image_task import ImageTask
+from pipelines.localise_settings import slice_context
+from pipelines.regions import components_by_size
+from pipelines.resample import grid_mapping, resample
+from pipelines.task import Task
+from pipelines.tensors import as_tensor
+
+_CANONICAL = "LPS"
+# A window around a lesion is no larger than this along any axis, whatever the scan.
+_LARGEST_WINDOW = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(ABC):
+    """Inputs that are explained at once.
+
+    Attributes:
+        seen: What of the study they were made of.
+        inputs: (N, C, *size), as the network takes them.
+        targets: What is asked, each of every input.
+        about: What of a label is meant: "" all of it, else "lesion 2".
+        judged: Which of the inputs the maps are judged on, and shown.
+        expected: Of a film, how it was squared and sized.
+        number: Which of all that the network saw, in the order in which it was asked.
+    """
+
+    seen: Seen
+    inputs: Tensor
+    targets: tuple[Target, ...]
+    about: str = ""
+    judged: int = 0
+    expected: Input | None = None
+    number: int = 0
+
+    def on(self, device: str) -> Self:
+        """The same with its inputs on a device."""
+        return replace(self, inputs=self.inputs.to(device))
+
+    @abstractmethod
+    def lifted(self, maps: Tensor) -> Tensor:
+        """Maps (N, *size) of one target on the grid of `seen.prepared`, (D, H, W); 0 where nothing was explained."""
+
+    @abstractmethod
+    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
+        """The input that is judged, (1, C, *size), and what is asked of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whole(Subject):
+    """A film, a picture or a volume that the network saw whole."""
+
+    def lifted(self, maps: Tensor) -> Tensor:
+        """(1, H, W) or (1, D, H, W) as a volume."""
+        return maps if maps.ndim == 3 else maps[0]
+
+    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
+        """All there is."""
+        return self.inputs, self.targets
+
+
+@dataclass(frozen=True, eq=False)
+class Slices(Subject):
+    """Slices of a volume, each with its neighbours.
+
+    Attributes:
+        places: (N,) which slices of the prepared volume.
+    """
+
+    places: tuple[int, ...] = ()
+
+    def lifted(self, maps: Tensor) -> Tensor:
+        """(N, H, W) where they belong."""
+        columns, rows, slices = self.seen.prepared.shape
+        volume = maps.new_zeros((slices, rows, columns))
+        volume[list(self.places)] = maps
+        return volume
+
+    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
+        """The slice that shows most of it."""
+        one = slice(self.judged, self.judged + 1)
+        return self.inputs[one], tuple(_only(target, one) for target in self.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Window(Subject):
+    """A part of a volume.
+
+    Attributes:
+        first: (3,) its first voxel (d, h, w) in the prepared volume.
+    """
+
+    first: tuple[int, int, int] = (0, 0, 0)
+
+    def lifted(self, maps: Tensor) -> Tensor:
+        """(1, d, h, w) where it belongs."""
+        columns, rows, slices = self.seen.prepared.shape
+        volume = maps.new_zeros((slices, rows, columns))
+        d, h, w = self.first
+        deep, high, wide = maps.shape[1:]
+        volume[d : d + deep, h : h + high, w : w + wide] = maps[0]
+        return volume
+
+    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
+        """All there is."""
+        return self.inputs, self.targets
+
+
+def subjects_of(task: Task, said: Examination, wanted: Wanted) -> Iterator[Subject]:
+    """What there is to explain in a study.
+
+    Raises:
+        ConfigError: The task has no such label or lesion, or its networks are not explained.
+    """
+    if isinstance(task, ClassifierTask):
+        yield from _of_views(task, said, wanted)
+    elif isinstance(task, ImageTask) and task.network.name != "h_dense_unet":
+        yield from _of_labels(task, said, wanted)
+    else:
+        raise ConfigError(
+            "a task whose network is explained: films, volumes, slices",
+            f"{task.name}, of kind {task.kind} with {task.network.name}",
+            "leave --explain out",
+        )
+
+
+def _of_views(task: ClassifierTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
+    if wanted.lesion is not None:
+        raise ConfigError("a label of the whole study", f"lesion {wanted.lesion} of {task.name}", "leave --lesion out")
+    known = dict(_logits(task.judge.heads))
+    _check_labels(wanted.labels, known, task)
+    targets = tuple(known[label] for label in wanted.labels or _found(said, known))
+    for number, seen in enumerate(said.seen):
+        if seen.used:
+            volume = as_tensor(seen.prepared).float()  # (C, D, H, W); films have one slice.
+            inputs = volume[:, 0] if task.network.spatial_dims == 2 else volume
+            yield Whole(seen, inputs[None], targets, expected=task.expected, number=number)
+
+
+def _logits(heads: Sequence[AnyHead]) -> Iterator[tuple[str, ClassLogit]]:
+    index = 0
+    for head in heads:
+        for label in head.names:
+            if label and not isinstance(head, ScoreHead):
+                yield label, ClassLogit(index, label, exclusive=isinstance(head, ClassesHead))
+            index += 1
+
+
+def _found(said: Examination, known: dict[str, ClassLogit]) -> list[str]:
+    """What was called, or what came nearest to it."""
+    named = [finding for finding in said.findings if finding.label in known]
+    called = [finding.label for finding in named if finding.positive]
+    nearest = sorted(named, key=lambda one: (one.probability or 0.0) / one.threshold, reverse=True)
+    return called or [finding.label for finding in nearest[:1]]
+
+
+def _of_labels(task: ImageTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
+    names = task.label_set.names
+    _check_labels(wanted.labels, names, task)
+    if said.labels is None or not said.seen:
+        return
+    (seen,) = said.seen
+    labels = reorient(said.labels, _CANONICAL)
+    for index, label in enumerate(names, start=1):
+        if wanted.labels and label not in wanted.labels:
+            continue
+        mask = labels.array[0] == index
+        if wanted.lesion is not None:
+            numbered, count = components_by_size(mask)
+            if wanted.lesion > count:
+                if wanted.labels:
+                    raise ConfigError(f"a lesion of {label} from 1 to {count}", str(wanted.lesion), "correct --lesion")
+                continue
+            mask = numbered == wanted.lesion
+        if not mask.any():
+            continue
+        # (D, H, W) on the grid of what was prepared.
+        own = torch.from_numpy(np.ascontiguousarray(mask.transpose(2, 1, 0)))
+        pixels = _on_prepared(own, labels.affine, seen)
+        if pixels.any():
+            about = "" if wanted.lesion is None else f"lesion {wanted.lesion}"
+            yield _of_pixels(task, seen, pixels, (index, label, about))
+
+
+def _on_prepared(mask: Tensor, affine: np.ndarray | None, seen: Seen) -> Tensor:
+    """A mask (D, H, W) on the prepared grid: where half of a voxel or more is in it, or the fullest one."""
+    columns, rows, slices = seen.prepared.shape
+    if affine is None or seen.prepared.affine is None:
+        return mask
+    share = resample(mask[None].float(), (slices, rows, columns), grid_mapping(affine, seen.prepared.affine), fill=0.0)[
+        0
+    ]
+    return share >= min(0.5, max(float(share.max()), 1e-3))
+
+
+def _of_pixels(task: ImageTask, seen: Seen, pixels: Tensor, what: tuple[int, str, str]) -> Subject:
+    index, label, about = what
+    volume = as_tensor(seen.prepared).float()
+    exclusive = task.network.out_channels > 1
+    if task.network.spatial_dims == 3:
+        first, size = _window(pixels)
+        inside = tuple(slice(at, at + n) for at, n in zip(first, size, strict=True))
+        target = PixelLogits(index, pixels[inside][None], label, exclusive)
+        return Window(seen, volume[(slice(None), *inside)][None], (target,), about, first=first)
+    places = torch.nonzero(pixels.flatten(start_dim=1).any(dim=1)).flatten()
+    context = slice_context(task.network)
+    around = places[:, None] + torch.arange(-context, context + 1)  # (N, slices); the end slices are repeated.
+    near = volume[:, around.clamp(0, volume.shape[1] - 1)]  # (C, N, slices, H, W)
+    inputs = near.permute(1, 2, 0, 3, 4).flatten(1, 2)
+    own = pixels[places]
+    judged = int(own.flatten(start_dim=1).sum(dim=1).argmax())
+    target = PixelLogits(index, own, label, exclusive)
+    return Slices(seen, inputs, (target,), about, judged, places=tuple(places.tolist()))
+
+
+def _window(pixels: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """First voxel and size of a window about the middle of a mask (D, H, W), as large as is affordable."""
+    size = [min(extent, _LARGEST_WINDOW) for extent in pixels.shape]
+    middle = torch.nonzero(pixels).double().mean(dim=0).round().long().tolist()
+    first = [int(np.clip(at - n // 2, 0, extent - n)) for at, n, extent in zip(middle, size, pixels.shape, strict=True)]
+    return (first[0], first[1], first[2]), (size[0], size[1], size[2])
+
+
+def _only(target: Target, one: slice) -> Target:
+    if isinstance(target, PixelLogits) and len(target.pixels) > 1:
+        return PixelLogits(target.index, target.pixels[one], target.label, target.exclusive)
+    return target
+
+
+def _check_labels(asked: Sequence[str], known: Sequence[str] | dict[str, ClassLogit], task: Task) -> None:
+    unknown = [label for label in asked if label not in known]
+    if unknown:
+        raise ConfigError(f"labels of {task.name}: {', '.join(known)}", ", ".join(unknown), "correct --label")
