@@ -1,6 +1,7 @@
 """The README keeps its order, and everything that it tells to run or to open is there."""
 
 import re
+import json
 import shlex
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_every_command_works_as_typed_one_after_the_other(
             told_meanwhile = capsys.readouterr().err
             assert words[1] in ("train", "evaluate") or told_meanwhile == ""
     commands = {command.split()[1] for command in ends}
-    assert commands == {"audit", "demo", "evaluate", "inspect", "score", "search", "train", "weights"}
+    assert commands == {"audit", "demo", "evaluate", "explain", "inspect", "score", "search", "train", "weights"}
     assert (tmp_path / "figures" / "report.html").is_file()
     assert set(ends.values()) == {0}, ends
     assert (tmp_path / "demo-out" / "liver_ct" / "contact_sheet.png").is_file()
@@ -113,4 +114,4 @@ def test_every_command_works_as_typed_one_after_the_other(
     for results in ("film-results", "slide-results", "nuclei-results"):
         assert len((tmp_path / results / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
     assert (tmp_path / "weights" / "densenet121.safetensors").is_file()
-    assert len(list((tmp_path / "explained").glob("*/probability.nii.gz"))) == 1
+    assert json.loads((tmp_path / "explained" / "manifest.json").read_text())["explain"]["methods"] == ["grad_cam"]
