@@ -1,7 +1,7 @@
 """The README keeps its order, and everything that it tells to run or to open is there."""
 
-import re
 import json
+import re
 import shlex
 from pathlib import Path
 
