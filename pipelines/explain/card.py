@@ -88,10 +88,20 @@ class Budget(Settings):
     shares: tuple[float, ...] = Field(min_length=1, description="of the layers that are randomised, from the head on")
     draws: int = Field(ge=1, description="random weights of each share")
     noisy_copies: int = Field(ge=1, description="copies for stability")
+    spares_samples: bool = Field(default=False, description="further maps of random methods take fewer samples")
     baseline: float | Literal["minimum", "blurred"] = Field(default=0.0, description="what hidden pixels become")
 
 
-QUICK = Budget(name="quick", cells=12, steps=12, random_orders=8, shares=(0.0, 0.5, 1.0), draws=2, noisy_copies=2)
+QUICK = Budget(
+    name="quick",
+    cells=12,
+    steps=12,
+    random_orders=8,
+    shares=(0.0, 0.5, 1.0),
+    draws=2,
+    noisy_copies=2,
+    spares_samples=True,
+)
 FULL = Budget(
     name="full", cells=16, steps=32, random_orders=24, shares=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), draws=4, noisy_copies=8
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from datasets.errors import ConfigError
 from datasets.study import Study
 from networks.configs import NetworkConfig
+from networks.gradients import for_gradients
 from pipelines.classifier_task import ClassifierTask
 from pipelines.examination import Chosen, Clock, Examination
 from pipelines.explain.card import BUDGETS, ScoreCard
@@ -38,7 +39,7 @@ class Explaining(Pipeline):
 
     Attributes:
         wanted: Which maps, and how thoroughly they are judged.
-        built: The task's network as it was built, for gradients; that of `network` answers and explains nothing.
+        built: The task's network with the layers it was built of, for gradients; `network` answers and has none.
     """
 
     wanted: Wanted = field(default_factory=lambda: Wanted(methods=("grad_cam",)))
@@ -56,7 +57,7 @@ class Explaining(Pipeline):
             method(name, **wanted.settings.get(name, {}))
         kept = {one.name: getattr(pipeline, one.name) for one in fields(Pipeline)}
         config: NetworkConfig = pipeline.task.network
-        built = load_as_built(config, pipeline.task.weights, pipeline.compute.device)
+        built = for_gradients(load_as_built(config, pipeline.task.weights, pipeline.compute.device))
         return cls(**kept, wanted=wanted, built=built)
 
     @property
@@ -138,7 +139,8 @@ class Explaining(Pipeline):
             evidence = record.only(subject.number).evidence(subject.targets)
             return evidence.on_inputs(coarse(evidence), subject.inputs.shape[2:]).float()
         assert self.built is not None  # noqa: S101 - made by `of`
-        return chosen.explain(self.built, subject.inputs, subject.targets)
+        network = self.built if chosen.needs_gradients else self.network
+        return chosen.explain(network, subject.inputs, subject.targets)
 
 
 def _cards(judge: Judge | None, chosen: Method, maps: Tensor, subject: Subject) -> Sequence[ScoreCard | None]:

@@ -9,7 +9,7 @@ The integral is taken at the points of Gauss and Legendre, as captum's is: with 
 degree 2 n - 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ class IntegratedGradients(Method):
 
     signed: ClassVar[bool] = True
     complete: ClassVar[bool] = True
+    sparing: ClassVar[Mapping[str, int]] = {"steps": 25, "most_steps": 50}
 
     steps: int = Field(default=50, ge=1, description="points along the line, to begin with")
     most_steps: int = Field(default=400, ge=1, description="points at which doubling ends")

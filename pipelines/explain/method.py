@@ -7,9 +7,9 @@ images, large batches are cut into pieces, and no image of a batch has a say in 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -41,6 +41,8 @@ class Method(Settings, ABC):
     """Whether the values of a map add up to what the score changed by from the baseline."""
     caveat: ClassVar[str] = ""
     """What whoever looks at its maps has to be told."""
+    sparing: ClassVar[Mapping[str, int]] = {}
+    """Settings that make further maps cheap: enough to see whether they change, not to be shown."""
 
     batch: int | None = Field(
         default=None, ge=1, description="images, or copies of them, per call of the network; null: by their size"
@@ -50,6 +52,11 @@ class Method(Settings, ABC):
     def method_name(cls) -> str:
         """The name by which it is asked for: that of its module."""
         return cls.__module__.rpartition(".")[2]
+
+    def spared(self) -> Self:
+        """The same with no more samples than it takes to judge it."""
+        less = {name: min(most, getattr(self, name)) for name, most in self.sparing.items()}
+        return self.model_copy(update=less)
 
     def explain(
         self, network: nn.Module, inputs: Tensor, targets: Sequence[Target], outputs: Tensor | None = None

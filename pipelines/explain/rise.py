@@ -8,7 +8,7 @@ cells along an edge, one half of them left and 4000 masks are the paper's; in th
 Masks are drawn by their number: every image gets the same ones, whatever batch it comes in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -25,6 +25,7 @@ class Rise(Method):
     """RISE: the probability left, averaged over the masks that show a pixel."""
 
     needs_gradients: ClassVar[bool] = False
+    sparing: ClassVar[Mapping[str, int]] = {"masks": 500}
 
     masks: int = Field(default=4000, ge=1, description="random masks")
     cells: int = Field(default=7, ge=1, description="cells of a mask along an edge of the image")

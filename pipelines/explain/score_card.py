@@ -98,8 +98,9 @@ class Judge:
     def measure(self, method: Method) -> Measured:
         """What needs further maps of a method, once for each."""
         if method not in self._measured:
-            asked = (method, self.network, self.inputs, self.targets)
-            own = method.explain(self.network, self.inputs, self.targets)
+            further = method.spared() if self.budget.spares_samples else method
+            asked = (further, self.network, self.inputs, self.targets)
+            own = further.explain(self.network, self.inputs, self.targets)
             cascade = Cascade(self.budget.shares, self.budget.draws)
             self._measured[method] = Measured(
                 sensitivity(*asked, own, (cascade, self.cell)),

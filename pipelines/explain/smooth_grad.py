@@ -8,8 +8,8 @@ Noise is drawn by the number of the copy, not passed along: every image gets the
 batch it comes in.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -22,6 +22,8 @@ from pipelines.explain.targets import Target
 
 class SmoothGrad(Method):
     """SmoothGrad."""
+
+    sparing: ClassVar[Mapping[str, int]] = {"samples": 8}
 
     samples: int = Field(default=25, ge=1, description="noisy copies of each image")
     noise: PositiveFloat = Field(default=0.15, description="deviation, as a share of the range of the image's values")
