@@ -1,6 +1,9 @@
 """`denselens explain`: maps of what made a network say what it said, each with the score card that judges it."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +11,16 @@ import typer
 
 from app.commands.score import Resumption, score_inputs
 from datasets.errors import ConfigError
+from datasets.io.atomic import write_text
+from pipelines.explain.comparison import comparison_csv, comparison_page, judged_of
 from pipelines.explain.explaining import Explaining
 from pipelines.explain.wanted import Wanted
+from pipelines.outputs import RESULT
 from pipelines.run import Pipeline
+from pipelines.score import Scored
 from pipelines.task import load_task
 
+TABLE, PAGE = "explanations.csv", "explanations.html"
 _BUDGETS = ("none", "quick", "full")
 
 
@@ -44,7 +52,8 @@ def command(
 
     Leaves what score leaves, and for each label and method a map on the image's own grid, a picture of it and, where
     the source is DICOM, an object that a PACS can show. Every map carries a score card; one that fails it is called not
-    faithful, and drawn grey. Several methods make a sheet, explanations.png. A stopped run goes on as that of score.
+    faithful, and drawn grey. Several methods make a sheet, explanations.png, in the study's folder; explanations.csv
+    and explanations.html compare them over all studies. A stopped run goes on as that of score.
     """
     if budget not in _BUDGETS:
         raise ConfigError(f"--budget {', '.join(_BUDGETS)}", budget, "correct it")
@@ -56,4 +65,14 @@ def command(
     )
     pipeline = Explaining.of(Pipeline.load(chosen, device), wanted)
     folder = out or Path("denselens-out") / f"explain-{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    return score_inputs(inputs, pipeline, folder, Resumption(fresh, retry_failed), as_json=as_json)
+    compare = partial(_compare, folder=folder, title=f"Explanations of {chosen.name}")
+    return score_inputs(inputs, pipeline, folder, Resumption(fresh, retry_failed), as_json=as_json, afterwards=compare)
+
+
+def _compare(scored: Sequence[Scored], folder: Path, title: str) -> None:
+    """Leave the comparison of methods over all studies, where any map was judged."""
+    done = [item.entry.folder for item in scored if item.entry.status == "done"]
+    judged = judged_of(json.loads((folder / name / RESULT).read_text(encoding="utf-8")) for name in done)
+    if judged:
+        write_text(folder / TABLE, comparison_csv(judged))
+        write_text(folder / PAGE, comparison_page(judged, title))

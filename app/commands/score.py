@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -77,9 +77,18 @@ def command(
 
 
 def score_inputs(
-    inputs: Sequence[Path], pipeline: Pipeline, folder: Path, resumption: "Resumption", *, as_json: bool
+    inputs: Sequence[Path],
+    pipeline: Pipeline,
+    folder: Path,
+    resumption: "Resumption",
+    *,
+    as_json: bool,
+    afterwards: Callable[[Sequence[Scored]], None] = lambda _: None,
 ) -> int:
-    """Score whatever studies inputs hold into a folder, and tell how it went; the exit code.
+    """Score whatever studies inputs hold into a folder, do what is to be done with all of them, and tell how it went.
+
+    Returns:
+        The exit code.
 
     Raises:
         InputRefused: There are no studies in the inputs.
@@ -96,6 +105,8 @@ def score_inputs(
         if as_json:
             _print_json({"task": pipeline.task.name, "studies": [], "error": ErrorRecord.of(refusal).model_dump()})
         raise
+    with writing_to(folder):
+        afterwards(scored)
     if as_json:
         _print_json(_answer(scored, folder))
     else:

@@ -22,7 +22,7 @@ from pipelines.evaluation.wording import readable
 
 # Nothing is fetched from anywhere; the charts' own code needs to make functions.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:"
-_STYLE = """
+STYLE = """
 body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#111827;margin:0;background:#f3f4f6}
 main{max-width:1120px;margin:0 auto;padding:28px 32px;background:#fff}
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:34px 0 8px;border-bottom:1px solid #e5e7eb;padding-bottom:4px}
@@ -73,7 +73,7 @@ def report(document: EvaluationDocument) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body><main>{''.join(sections)}</main>"
         f'<script type="application/json" id="charts">{_safe(json.dumps(specs, allow_nan=False))}</script>'
         f"<script>{_library()}</script><script>{_START}</script></body></html>\n"

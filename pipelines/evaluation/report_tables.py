@@ -23,7 +23,7 @@ def figure_table(document: EvaluationDocument) -> str:
         cells = [_name(metric)]
         cells += [_told(found[label, metric]) if (label, metric) in found else "" for label in labels]
         rows.append(cells)
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def group_table(document: EvaluationDocument) -> str:
@@ -45,7 +45,7 @@ def group_table(document: EvaluationDocument) -> str:
             )
     note = '<p class="quiet">* fewer than 10 patients: an interval says little.</p>'
     heads = ["column", "value", "patients / studies", "label", "figure", "value [interval]"]
-    return _table(heads, rows) + note if rows else ""
+    return table(heads, rows) + note if rows else ""
 
 
 def comparison_table(document: EvaluationDocument) -> str:
@@ -60,7 +60,7 @@ def comparison_table(document: EvaluationDocument) -> str:
             _name(one.metric),
             number(one.first),
             number(one.second),
-            f"{number(one.difference)} {_interval(one.low, one.high)}",
+            f"{number(one.difference)} {interval_of(one.low, one.high)}",
             f"{p_value(one.p_value)} <span class=interval>({escape(one.test)})</span>",
             p_value(one.p_permutation),
             p_value(one.p_holm),
@@ -74,7 +74,7 @@ def comparison_table(document: EvaluationDocument) -> str:
         "patients that both have. Difference: this less other, with its bootstrap interval. Holm: corrected for the "
         "labels of a figure. A figure that is undefined for one of both leaves its study out of the difference.</p>"
     )
-    return told + _table(heads, rows)
+    return told + table(heads, rows)
 
 
 def worst_table(document: EvaluationDocument) -> str:
@@ -90,19 +90,19 @@ def worst_table(document: EvaluationDocument) -> str:
         for _, told, case in rows[:_WORST]
     ]
     note = f'<p class="quiet">{min(_WORST, len(rows))} of {len(rows)}; all stand in cases.csv.</p>'
-    return note + _table(["study", "patient", "figures", "notes"], shown)
+    return note + table(["study", "patient", "figures", "notes"], shown)
 
 
 def failure_table(document: EvaluationDocument) -> str:
     """What could not be compared, and why."""
     rows = [[escape(one.name), escape(one.code), escape(one.message), escape(one.advice)] for one in document.failed]
-    return _table(["study", "code", "reason", "what to do"], rows)
+    return table(["study", "code", "reason", "what to do"], rows)
 
 
 def rules_table(document: EvaluationDocument) -> str:
     """What happens where a mask is empty, or nothing is there to rank."""
     rows = [[escape(name.replace("_", " ")), escape(told)] for name, told in document.empty_rules.items()]
-    return _table(["where", "what counts"], rows)
+    return table(["where", "what counts"], rows)
 
 
 def number(value: float | None) -> str:
@@ -126,7 +126,7 @@ def _labels_down(figures: Iterable[FigureRecord], labels: Sequence[str], metrics
     for label in labels:
         cells = [_told(found[label, metric]) if (label, metric) in found else "" for metric in metrics]
         rows.append([escape(readable(label) if label else "All"), *cells])
-    return _table(["", *(_name(metric) for metric in metrics)], rows)
+    return table(["", *(_name(metric) for metric in metrics)], rows)
 
 
 def _badness(document: EvaluationDocument, case: Case) -> tuple[float, str]:
@@ -165,14 +165,16 @@ def _name(metric: str) -> str:
 def _told(figure: FigureRecord) -> str:
     left_out = f", {figure.undefined} undefined" if figure.undefined else ""
     counted = f'<span class="interval">n = {figure.cases}{left_out}</span>'
-    return f"<b>{number(figure.value)}</b> {_interval(figure.low, figure.high)} {counted}"
+    return f"<b>{number(figure.value)}</b> {interval_of(figure.low, figure.high)} {counted}"
 
 
-def _interval(low: float | None, high: float | None) -> str:
+def interval_of(low: float | None, high: float | None) -> str:
+    """An interval as it stands behind its figure; nothing where there is none."""
     return "" if low is None or high is None else f'<span class="interval">[{number(low)}, {number(high)}]</span>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already."""
     if not rows:
         return '<p class="quiet">None.</p>'
     head = "".join(f"<th>{one}</th>" for one in heads)
