@@ -131,7 +131,8 @@ def _seconds_to_look(request: Request, task: Task, dataset: Dataset, held: Seque
     tried = held[:: -(-len(held) // _TRIED)]
     _seconds(evaluation, predictor, tried[0])  # The first one waits for what is loaded when it is needed.
     each = sum(_seconds(evaluation, predictor, example) for example in tried) / len(tried)
-    return min(_FIXED_S + _CAUTION * each * len(held), _LARGEST_SHARE * left)
+    # One more than there are: none is begun that might end too late.
+    return min(_FIXED_S + _CAUTION * each * (len(held) + 1), _LARGEST_SHARE * left)
 
 
 def _seconds(evaluation: Evaluation, predictor: Predictor, example: Example) -> float:

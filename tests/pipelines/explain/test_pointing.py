@@ -27,7 +27,7 @@ SEES_EDGES = "guided_backpropagation"
 def hits(maps: Tensor, where: Tensor) -> float:
     """Share of maps (N, T, *size) whose largest value lies in their mask."""
     largest = maps.flatten(2).argmax(2, keepdim=True)
-    return float(torch.gather(where.flatten(2), 2, largest).float().mean())
+    return float(torch.gather(where.flatten(2), 2, largest).double().mean())
 
 
 @pytest.fixture(scope="module")

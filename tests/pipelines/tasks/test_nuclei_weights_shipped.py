@@ -109,9 +109,14 @@ def test_all_that_were_kept_give_the_figures_of_the_card(shared_data: Path) -> N
     assert summary(check(kept)) == pytest.approx(card.held_out, abs=2e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="the weights that ship are short of both: docs/model-cards/nuclei.md")
-def test_the_figures_that_are_aimed_at() -> None:
+def test_nuclei_are_told_from_background_as_well_as_aimed_at() -> None:
+    card = read_card(find_weights("nuclei"))
+    assert card is not None
+    assert card.held_out["foreground_iou"] >= 0.87
+
+
+@pytest.mark.xfail(strict=True, reason="the weights that ship are short of it by 0.002: docs/model-cards/nuclei.md")
+def test_the_mean_over_thresholds_that_is_aimed_at() -> None:
     card = read_card(find_weights("nuclei"))
     assert card is not None
     assert card.held_out["two_class_iou"] >= 0.925
-    assert card.held_out["foreground_iou"] >= 0.87
