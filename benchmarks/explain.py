@@ -108,7 +108,7 @@ def monais(work: str) -> Callable[[], Any] | None:
         return lambda: smooth(inputs, index=_LABEL)
     if work == "occlusion":
         hide = OcclusionSensitivity(
-            network, mask_size=_WINDOW, overlap=1 - _STRIDE / _WINDOW, n_batch=10, verbose=False, mode="constant"
+            network, mask_size=_WINDOW, overlap=1 - _STRIDE / _WINDOW, n_batch=10, verbose=False, mode=0.0
         )
         return lambda: torch.as_tensor(hide(inputs)[0])
     return None

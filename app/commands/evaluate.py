@@ -80,15 +80,8 @@ def command(
         seed=int(_not_below("--seed", seed, 0)),
         renamed=_pairs(renamed or ()),
     )
-    wanted = _split(split)
     folder = out or Path("denselens-out") / f"evaluate-{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    dataset = open_dataset(data)
-    parts = parts_beside(Path(weights)) if weights is not None else None
-    if parts is not None:
-        # What was learnt from says nothing: where the set has no test split, those held back are compared.
-        dataset = with_parts(dataset, parts)
-        held_alone = wanted is None and not parts.test and parts.validation
-        wanted = "validation" if held_alone else wanted
+    dataset, wanted = _parted(open_dataset(data), weights, _split(split))
     try:
         task, predictor = _predictor(chosen, predictions, device, dataset)
         other = None if compare is None else open_predictions(compare, task.label_set)
@@ -99,15 +92,31 @@ def command(
             told = {"error": {"code": "config_error", "message": writable(str(error))}}
             print(json.dumps({"schema": 1, "task": chosen.name} | told))
         raise
-    with writing_to(folder):
-        write_text(folder / EVALUATION, writable(document.text()))
-        write_text(folder / CASES, writable(case_table(document.cases, document.failed)))
-        write_text(folder / REPORT, writable(report(document)))
+    _write(document, folder)
     if as_json:
         sys.stdout.write(json.dumps(json.loads(document.text()), indent=2) + "\n")
     else:
         _show(document, folder)
     return _SOME_FAILED if document.failed else _OK
+
+
+def _parted(dataset: Dataset, weights: str | None, wanted: Wanted | None) -> tuple[Dataset, Wanted | None]:
+    """The dataset as the training of the weights parted it, if that is known, and which part is compared.
+
+    What was learnt from says nothing: where the set has no test split, those held back are compared.
+    """
+    parts = parts_beside(Path(weights)) if weights is not None else None
+    if parts is None:
+        return dataset, wanted
+    held_alone = wanted is None and not parts.test and parts.validation
+    return with_parts(dataset, parts), "validation" if held_alone else wanted
+
+
+def _write(document: EvaluationDocument, folder: Path) -> None:
+    with writing_to(folder):
+        write_text(folder / EVALUATION, writable(document.text()))
+        write_text(folder / CASES, writable(case_table(document.cases, document.failed)))
+        write_text(folder / REPORT, writable(report(document)))
 
 
 def _predictor(task: Task, predictions: Path | None, device: str, dataset: Dataset) -> tuple[Task, Predictor]:

@@ -37,6 +37,7 @@ from pipelines.task import Task
 
 Wanted = Literal["test", "validation", "train", "all"]
 Onlooker = Callable[[Example, Case | Failure, bool], None]
+Ended = tuple[list[Case], list[Failure]]
 
 JOURNAL, OTHER_JOURNAL = "cases.jsonl", "cases-compare.jsonl"
 _INTERVAL = (
@@ -123,7 +124,9 @@ class Evaluation:
             for name in self._naming.strangers(one.truth.names)
         }
         if strangers:
-            told.append(f"labels of the dataset that are none of the task's count as background: {_list(strangers)}")
+            told.append(
+                f"labels of the dataset that are none of the task's count as background: {', '.join(sorted(strangers))}"
+            )
         errors = sum(defect.gravity == "error" for defect in self.dataset.defects)
         if errors:
             told.append(f"{errors} parts of the dataset could not become examples: see denselens audit")
@@ -185,15 +188,12 @@ def evaluate(
     if not cases:
         first = failed[0]
         raise ConfigError("at least one study that can be compared", f"{first.name}: {first.message}", first.advice)
-    comparison = None
     settings, classes = evaluation.settings, evaluation.classes
     resampling = Resampling(settings.replicates, settings.confidence, settings.seed)
+    comparison = None
     if other is not None:
-        others, not_theirs = _all_cases(evaluation, other, output, OTHER_JOURNAL, onlooker)
-        count, patients, figures = compared(cases, others, classes, resampling)
-        comparison = ComparisonRecord(
-            other=other.describe(), cases=count, patients=patients, failed=tuple(not_theirs), figures=figures
-        )
+        theirs = _all_cases(evaluation, other, output, OTHER_JOURNAL, onlooker)
+        comparison = _comparison(other, cases, theirs, classes, resampling)
     everyone = patients_of(cases, resampling)
     return EvaluationDocument(
         kind=evaluation.kind,
@@ -223,6 +223,15 @@ def evaluate(
     )
 
 
+def _comparison(
+    other: Predictor, cases: list[Case], theirs: Ended, classes: tuple[str, ...], resampling: Resampling
+) -> ComparisonRecord:
+    count, patients, figures = compared(cases, theirs[0], classes, resampling)
+    return ComparisonRecord(
+        other=other.describe(), cases=count, patients=patients, failed=tuple(theirs[1]), figures=figures
+    )
+
+
 def _too_few(patients: int) -> tuple[str, ...]:
     told = f"{patients} patients: with fewer than {FEW_PATIENTS} an interval says little"
     return (told,) if patients < FEW_PATIENTS else ()
@@ -235,7 +244,7 @@ def _all_cases(
     journal_name: str,
     onlooker: Onlooker,
     enough: Callable[[], bool] = lambda: False,
-) -> tuple[list[Case], list[Failure]]:
+) -> Ended:
     journal = CaseJournal(output.folder / journal_name, _key(evaluation, predictor), fresh=output.fresh)
     cases: list[Case] = []
     failed: list[Failure] = []
@@ -289,7 +298,3 @@ def _regions(evaluation: Evaluation) -> dict[str, tuple[str, ...]]:
         return {}
     names = evaluation.task.label_set.names
     return {one.label: tuple(names[at - 1] for at in one.indices) for one in regions_of(evaluation.task.label_set)}
-
-
-def _list(names: set[str]) -> str:
-    return ", ".join(sorted(names))

@@ -9,7 +9,7 @@ have made (`recording`), with a network rewritten for inference too.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,15 @@ class Evidence:
     def on_inputs(self, coarse: Tensor, size: Sequence[int]) -> Tensor:
         """Maps (N, T, *cells) on the grid of the inputs, (N, T, *size)."""
         return on_inputs(coarse, size, self.stride)
+
+
+@runtime_checkable
+class OfMaps(Protocol):
+    """A method that needs maps inside a network, what they do for the targets, and nothing else of it."""
+
+    @staticmethod
+    def coarse(evidence: Evidence) -> Tensor:
+        """Its formula: (N, T, *cells)."""
 
 
 def gather(

@@ -15,7 +15,7 @@ from networks.gradients import for_gradients
 from pipelines.classifier_task import ClassifierTask
 from pipelines.examination import Chosen, Clock, Examination
 from pipelines.explain.card import BUDGETS, ScoreCard
-from pipelines.explain.evidence import Recording, recording
+from pipelines.explain.evidence import OfMaps, Recording, recording
 from pipelines.explain.files import Explained, files_of, record_of
 from pipelines.explain.layers import linear_head
 from pipelines.explain.method import Method
@@ -23,7 +23,7 @@ from pipelines.explain.placement import on_image
 from pipelines.explain.registry import method
 from pipelines.explain.score_card import Judge
 from pipelines.explain.sheet import sheet_file
-from pipelines.explain.subjects import Subject, subjects_of
+from pipelines.explain.subjects import Subject, check_wanted, subjects_of
 from pipelines.explain.targets import ClassLogit
 from pipelines.explain.wanted import ALL, Wanted
 from pipelines.loaded_network import load_as_built
@@ -42,19 +42,21 @@ class Explaining(Pipeline):
         built: The task's network with the layers it was built of, for gradients; `network` answers and has none.
     """
 
-    wanted: Wanted = field(default_factory=lambda: Wanted(methods=("grad_cam",)))
-    built: nn.Module | None = None
+    wanted: Wanted = field(kw_only=True)
+    built: nn.Module = field(kw_only=True)
 
     @classmethod
     def of(cls, pipeline: Pipeline, wanted: Wanted) -> "Explaining":
         """The same pipeline, explaining.
 
         Raises:
-            ConfigError: There is no such method, or it has not such a setting.
+            ConfigError: There is no such method, setting or label, or the task's network is not explained.
             WeightsError: The weights are not one file.
         """
+        # What is wrong with the call is told before any study is scored.
         for name in wanted.names:
             method(name, **wanted.settings.get(name, {}))
+        check_wanted(pipeline.task, wanted)
         kept = {one.name: getattr(pipeline, one.name) for one in fields(Pipeline)}
         config: NetworkConfig = pipeline.task.network
         built = for_gradients(load_as_built(config, pipeline.task.weights, pipeline.compute.device))
@@ -100,45 +102,48 @@ class Explaining(Pipeline):
             return self.examine(chosen, clock), record
 
     def _explained(self, said: Examination, record: Recording | None) -> Iterator[Explained]:
-        assert self.built is not None  # noqa: S101 - made by `of`
         several = sum(seen.used for seen in said.seen) > 1
+        found = {finding.label: finding for finding in reversed(said.findings)}
         for subject in subjects_of(self.task, said, self.wanted):
-            subject = subject.on(self.compute.device)
-            judge = None
-            if self.wanted.budget != "none":
-                inputs, targets = subject.alone()
-                judge = Judge(self.built, inputs, targets, BUDGETS[self.wanted.budget])
-            for name in self.wanted.names:
-                chosen = method(name, **self.wanted.settings.get(name, {}))
-                try:
-                    maps = self._maps(chosen, subject, record)
-                except ConfigError as refusal:
-                    if ALL not in self.wanted.methods:
-                        raise
-                    _LOG.warning("%s left out: %s", name, refusal.message)
-                    continue
-                cards = _cards(judge, chosen, maps, subject)
-                for index, target in enumerate(subject.targets):
+            own = subject.on(self.compute.device)
+            for chosen, maps, cards in self._judged(own, record):
+                for index, target in enumerate(own.targets):
                     yield Explained(
                         method=chosen,
                         label=target.label,
-                        about=subject.about,
-                        heat=on_image(subject.lifted(maps[:, index]), subject.seen, subject.expected),
-                        seen=subject.seen,
+                        about=own.about,
+                        heat=on_image(own.lifted(maps[:, index]), own.seen, own.expected),
+                        seen=own.seen,
                         card=cards[index],
-                        film=subject.number + 1 if several else None,
-                        finding=next((one for one in said.findings if one.label == target.label), None),
+                        film=own.number + 1 if several else None,
+                        finding=found.get(target.label),
                     )
+
+    def _judged(
+        self, subject: Subject, record: Recording | None
+    ) -> Iterator[tuple[Method, Tensor, Sequence[ScoreCard | None]]]:
+        """Each method, its maps (N, T, *size), and a card for each target."""
+        judge = None
+        if self.wanted.budget != "none":
+            judge = Judge(self.built, *subject.alone(), BUDGETS[self.wanted.budget])
+        for name in self.wanted.names:
+            chosen = method(name, **self.wanted.settings.get(name, {}))
+            try:
+                maps = self._maps(chosen, subject, record)
+            except ConfigError as refusal:
+                if ALL not in self.wanted.methods:
+                    raise
+                _LOG.warning("%s left out: %s", name, refusal.message)
+                continue
+            yield chosen, maps, _cards(judge, chosen, maps, subject)
 
     def _maps(self, chosen: Method, subject: Subject, record: Recording | None) -> Tensor:
         """(N, T, *size): from the forward pass that was made already, where that is all it takes."""
-        coarse = getattr(chosen, "coarse", None)
         of_classes = all(isinstance(target, ClassLogit) for target in subject.targets)
-        layer = getattr(chosen, "layer", None)
-        if record is not None and coarse is not None and of_classes and layer is None:
+        of_last_maps = getattr(chosen, "layer", None) is None
+        if record is not None and of_classes and of_last_maps and isinstance(chosen, OfMaps):
             evidence = record.only(subject.number).evidence(subject.targets)
-            return evidence.on_inputs(coarse(evidence), subject.inputs.shape[2:]).float()
-        assert self.built is not None  # noqa: S101 - made by `of`
+            return evidence.on_inputs(chosen.coarse(evidence), subject.inputs.shape[2:]).float()
         network = self.built if chosen.needs_gradients else self.network
         return chosen.explain(network, subject.inputs, subject.targets)
 

@@ -9,7 +9,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from datasets.errors import InputRefused
 from datasets.image import Image, Intensity
 from datasets.io.dicom_heat_map import HeatMapDescription, write_dicom_heat_map
 from datasets.io.nifti import write_nifti
@@ -138,10 +137,7 @@ def _write_dicom(one: Explained, task: Task, model: ModelId, path: Path) -> None
         caveat="; ".join((*([one.method.caveat] if one.method.caveat else []), *one.doubts)),
     )
     heat = Image(shares.astype(np.float32), Intensity.PROBABILITY, one.heat.affine)
-    try:
-        write_dicom_heat_map(heat, one.seen.dicom, path, description)
-    except InputRefused as refusal:
-        raise ValueError(f"expected a source that a map can refer to; got {refusal.message}") from refusal
+    write_dicom_heat_map(heat, one.seen.dicom, path, description)
 
 
 @dataclass(frozen=True, eq=False)

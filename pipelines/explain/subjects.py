@@ -129,29 +129,50 @@ class Window(Subject):
         return self.inputs, self.targets
 
 
-def subjects_of(task: Task, said: Examination, wanted: Wanted) -> Iterator[Subject]:
-    """What there is to explain in a study.
+def check_wanted(task: Task, wanted: Wanted) -> None:
+    """See that what is wanted can be had of a task, whatever the study.
 
     Raises:
-        ConfigError: The task has no such label or lesion, or its networks are not explained.
+        ConfigError: The task has no such label, or no lesions, or its network is not explained.
     """
+    known: Sequence[str]
     if isinstance(task, ClassifierTask):
-        yield from _of_views(task, said, wanted)
+        known = list(_logits(task.judge.heads))
+        if wanted.lesion is not None:
+            got = f"lesion {wanted.lesion} of {task.name}"
+            raise ConfigError("a label of the whole study", got, "leave --lesion out")
     elif isinstance(task, ImageTask) and task.network.name != "h_dense_unet":
-        yield from _of_labels(task, said, wanted)
+        known = task.label_set.names
     else:
         raise ConfigError(
             "a task whose network is explained: films, volumes, slices",
             f"{task.name}, of kind {task.kind} with {task.network.name}",
             "leave --explain out",
         )
+    unknown = [label for label in wanted.labels if label not in known]
+    if unknown:
+        raise ConfigError(f"labels of {task.name}: {', '.join(known)}", ", ".join(unknown), "correct --label")
+
+
+def subjects_of(task: Task, said: Examination, wanted: Wanted) -> Iterator[Subject]:
+    """What there is to explain in a study.
+
+    Args:
+        task: As `check_wanted` saw it.
+        said: What was seen and said.
+        wanted: Labels and lesion.
+
+    Raises:
+        ConfigError: The study has not that many lesions of the label.
+    """
+    if isinstance(task, ClassifierTask):
+        yield from _of_views(task, said, wanted)
+    elif isinstance(task, ImageTask):
+        yield from _of_labels(task, said, wanted)
 
 
 def _of_views(task: ClassifierTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
-    if wanted.lesion is not None:
-        raise ConfigError("a label of the whole study", f"lesion {wanted.lesion} of {task.name}", "leave --lesion out")
-    known = dict(_logits(task.judge.heads))
-    _check_labels(wanted.labels, known, task)
+    known = _logits(task.judge.heads)
     targets = tuple(known[label] for label in wanted.labels or _found(said, known))
     for number, seen in enumerate(said.seen):
         if seen.used:
@@ -160,13 +181,14 @@ def _of_views(task: ClassifierTask, said: Examination, wanted: Wanted) -> Iterat
             yield Whole(seen, inputs[None], targets, expected=task.expected, number=number)
 
 
-def _logits(heads: Sequence[AnyHead]) -> Iterator[tuple[str, ClassLogit]]:
-    index = 0
-    for head in heads:
-        for label in head.names:
-            if label and not isinstance(head, ScoreHead):
-                yield label, ClassLogit(index, label, exclusive=isinstance(head, ClassesHead))
-            index += 1
+def _logits(heads: Sequence[AnyHead]) -> dict[str, ClassLogit]:
+    """The outputs that say a probability, by label."""
+    outputs = [(head, label) for head in heads for label in head.names]
+    return {
+        label: ClassLogit(index, label, exclusive=isinstance(head, ClassesHead))
+        for index, (head, label) in enumerate(outputs)
+        if label and not isinstance(head, ScoreHead)
+    }
 
 
 def _found(said: Examination, known: dict[str, ClassLogit]) -> list[str]:
@@ -179,7 +201,6 @@ def _found(said: Examination, known: dict[str, ClassLogit]) -> list[str]:
 
 def _of_labels(task: ImageTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
     names = task.label_set.names
-    _check_labels(wanted.labels, names, task)
     if said.labels is None or not said.seen:
         return
     (seen,) = said.seen
@@ -248,9 +269,3 @@ def _only(target: Target, one: slice) -> Target:
     if isinstance(target, PixelLogits) and len(target.pixels) > 1:
         return PixelLogits(target.index, target.pixels[one], target.label, target.exclusive)
     return target
-
-
-def _check_labels(asked: Sequence[str], known: Sequence[str] | dict[str, ClassLogit], task: Task) -> None:
-    unknown = [label for label in asked if label not in known]
-    if unknown:
-        raise ConfigError(f"labels of {task.name}: {', '.join(known)}", ", ".join(unknown), "correct --label")

@@ -124,6 +124,11 @@ def test_what_cannot_be_explained_is_told(films: Pipeline, wanted: dict[str, obj
         explained(films, study_of(FILM, "DX"), **wanted)
 
 
+def test_slides_are_refused_before_any_is_scored() -> None:
+    with pytest.raises(ConfigError, match="histopathology"):
+        Explaining.of(Pipeline.load(load_task("histopathology"), "cpu"), Wanted(methods=("grad_cam",)))
+
+
 def test_results_with_and_without_explanations_do_not_share_a_folder(films: Pipeline) -> None:
     keys = {run_key(films)}
     for wanted in (Wanted(methods=("grad_cam",)), Wanted(methods=("cam",)), Wanted(methods=("cam",), budget="full")):
