@@ -22,10 +22,13 @@ from pipelines.task import Task
 from pipelines.train import Request, Trained, train
 
 FOLDER, DOCUMENT = "validation", "evaluation.json"
-# Of a training's time, what looking at the held back examples may take; what is not done by then is left out.
-_LARGEST_SHARE = 0.4
+# Of a training's time, what looking at the held back examples may take; what is not done by then is left out. Figures
+# of all of them are what another evaluation will find again, so half is not too much where time is short.
+_LARGEST_SHARE = 0.6
 # How much longer than expected it may take; intervals are fixed work beside the examples.
-_CAUTION, _FIXED_S, _TRIED = 1.2, 10.0, 4
+_CAUTION, _FIXED_S = 1.2, 10.0
+# How many are scored to know how long all will take, and the share of the time after which no other is tried.
+_TRIED, _TRYING_SHARE = 8, 0.08
 # Kept for the intervals, and for what loads before the clock begins.
 _AT_LEAST_S = 9.0
 _LOG = logging.getLogger(__name__)
@@ -122,17 +125,41 @@ def _with_weights(task: Task, weights: Path | None) -> Task:
 
 
 def _seconds_to_look(request: Request, task: Task, dataset: Dataset, held: Sequence[Example]) -> float:
-    """Seconds to keep, found by scoring and comparing a few examples with weights that know nothing."""
+    """Seconds to keep, found by scoring and comparing examples of every size with weights that know nothing."""
     left = request.seconds_left
     if left is None or not held:
         return 0.0
     evaluation = _evaluation(dataset, task, held, request)
     predictor = PipelinePredictor.load(_with_weights(task, None), request.device, dataset)
-    tried = held[:: -(-len(held) // _TRIED)]
+    tried = of_every_size(held)
     _seconds(evaluation, predictor, tried[0])  # The first one waits for what is loaded when it is needed.
-    each = sum(_seconds(evaluation, predictor, example) for example in tried) / len(tried)
-    # One more than there are: none is begun that might end too late.
-    return min(_FIXED_S + _CAUTION * each * (len(held) + 1), _LARGEST_SHARE * left)
+    durations: list[float] = []
+    for example in tried:
+        durations.append(_seconds(evaluation, predictor, example))
+        if sum(durations) > _TRYING_SHARE * left:
+            break
+    mean_s, longest_s = sum(durations) / len(durations), max(durations)
+    # None is begun that might end too late, so there is to be time for one more of the longest.
+    return min(_FIXED_S + _CAUTION * (mean_s * len(held) + longest_s), _LARGEST_SHARE * left)
+
+
+def of_every_size(held: Sequence[Example], at_most: int = _TRIED) -> list[Example]:
+    """The middle one of each of a few equal parts of the examples in order of size, the middle parts first.
+
+    Args:
+        held: At least one.
+        at_most: Parts.
+    """
+    by_size = sorted(held, key=lambda one: (_size_bytes(one), one.name))
+    parts = min(at_most, len(by_size))
+    middles = [(2 * part + 1) * len(by_size) // (2 * parts) for part in range(parts)]
+    return [by_size[at] for at in sorted(middles, key=lambda at: abs(2 * at + 1 - len(by_size)))]
+
+
+def _size_bytes(example: Example) -> int:
+    """Of its file, for what is large takes long; 0 where it is no single file."""
+    source = Path(example.study.source)
+    return source.stat().st_size if source.is_file() else 0
 
 
 def _seconds(evaluation: Evaluation, predictor: Predictor, example: Example) -> float:
