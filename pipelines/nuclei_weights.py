@@ -3,13 +3,13 @@
 UNet++ with deep supervision learns background, interior and border of nuclei from labelled micrographs
 (`pipelines.nuclei_data` says how the folder looks and which of them are kept for validation). `--network unet` trains
 the plain U-Net of the same widths in the same way, to be measured beside it. The figures on what was kept go into the
-card. `--after FILE` takes the first round's weights from a file and learns the second round alone.
+card. `--after FILE --done N` takes the weights of the first N rounds from a file and learns the others alone.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,12 +32,37 @@ TASK = "nuclei"
 # A nucleus of which a crop has only a sliver does not decide alone.
 _SMOOTHING_PX = 10.0
 NAMES = {"unet_plus_plus": "nuclei", "unet": "nuclei_unet"}
-# After one round the pictures that were learnt from were still not told better than those that were kept.
+
+
+@dataclass(frozen=True)
+class Round:
+    """One schedule of a training, and the edge of the crops it is learnt from."""
+
+    schedule: ClassifierSchedule
+    size_px: int = 128
+
+    def crops(self, learnt: Sequence[Labelled]) -> Batches:
+        """What to learn from in this round."""
+        schedule = self.schedule
+        return batches(learnt, Crops(schedule.steps, schedule.batch, size_px=self.size_px, seed=schedule.seed))
+
+    def cut(self, steps: int) -> "Round":
+        """The round with no more steps than that."""
+        return replace(self, schedule=replace(self.schedule, steps=min(self.schedule.steps, steps)))
+
+
+def _schedule(steps: int, batch: int, peak_rate: float, seed: int) -> ClassifierSchedule:
+    return ClassifierSchedule(
+        steps, batch, peak_rate, weight_decay=0.01, averaged_steps=300, check_every=100, seed=seed
+    )
+
+
+# After one round the pictures that were learnt from were still not told better than those that were kept; the last
+# round shows the network more of what lies around a nucleus, as whole pictures do.
 ROUNDS = (
-    ClassifierSchedule(steps=9000, batch=6, peak_rate=3e-3, weight_decay=0.01, averaged_steps=300, check_every=100),
-    ClassifierSchedule(
-        steps=7000, batch=6, peak_rate=2e-3, weight_decay=0.01, averaged_steps=300, check_every=100, seed=1
-    ),
+    Round(_schedule(9000, 6, 3e-3, seed=0)),
+    Round(_schedule(7000, 6, 2e-3, seed=1)),
+    Round(_schedule(6000, 3, 1.5e-3, seed=2), size_px=192),
 )
 
 
@@ -79,33 +104,28 @@ def network_of(name: str) -> NetworkConfig:
 
 
 def learn(
-    config: NetworkConfig,
-    learnt: Sequence[Labelled],
-    after: Path | None = None,
-    rounds: tuple[ClassifierSchedule, ClassifierSchedule] = ROUNDS,
+    config: NetworkConfig, learnt: Sequence[Labelled], rounds: Sequence[Round] = ROUNDS, after: Path | None = None
 ) -> nn.Module:
-    """Train a new network in two rounds, or one that has the first behind it in the second; in eval mode.
+    """Train a network round by round; in eval mode.
 
     Args:
         config: What to train.
         learnt: Micrographs to learn from.
-        after: Weights of the first round.
-        rounds: How long each is.
+        rounds: At least one.
+        after: Weights to go on from; None for a new network.
 
     Raises:
         WeightsError: The weights do not fit.
     """
-    first, second = rounds
     if after is None:
-        network = train_classifier(config, _crops(learnt, first), loss_of, first)
+        first, *rounds = rounds
+        network = train_classifier(config, first.crops(learnt), loss_of, first.schedule)
     else:
         network = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         load_weights(network, config, after)
-    return learn_classes(network.train(), _crops(learnt, second), loss_of, second)
-
-
-def _crops(learnt: Sequence[Labelled], schedule: ClassifierSchedule) -> Batches:
-    return batches(learnt, Crops(schedule.steps, schedule.batch, seed=schedule.seed))
+    for one in rounds:
+        network = learn_classes(network.train(), one.crops(learnt), loss_of, one.schedule)
+    return network
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,16 +134,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with images and labels")
     parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER)
     parser.add_argument("--network", choices=sorted(NAMES), default="unet_plus_plus")
-    parser.add_argument("--after", type=Path, help="weights of the first round: learn the second alone")
-    parser.add_argument("--steps", type=int, default=max(one.steps for one in ROUNDS), help="at most, of each round")
+    parser.add_argument("--after", type=Path, help="weights to go on from, with --done")
+    parser.add_argument("--done", type=int, choices=range(1, len(ROUNDS)), default=1, help="rounds behind --after")
+    parser.add_argument("--steps", type=int, default=ROUNDS[0].schedule.steps, help="at most, of each round")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # A process of its own; sums in one order, so that it can be repeated.
     learnt, kept = split(read_labelled(options.data))
     _LOG.info("%d micrographs to learn from, %d kept", len(learnt), len(kept))
     config = network_of(options.network)
-    first, second = (replace(one, steps=min(one.steps, options.steps)) for one in ROUNDS)
-    network = learn(config, learnt, options.after, (first, second))
+    rounds = [one.cut(options.steps) for one in ROUNDS[0 if options.after is None else options.done :]]
+    network = learn(config, learnt, rounds, options.after)
     options.out.mkdir(parents=True, exist_ok=True)
     card = _card(NAMES[options.network], len(learnt))
     path = options.out / f"{card.name}.safetensors"

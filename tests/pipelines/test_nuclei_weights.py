@@ -82,7 +82,8 @@ def test_from_a_folder_to_weights_with_their_figures(tmp_path: Path, monkeypatch
     assert learnt
     assert kept
     short = ClassifierSchedule(batch=2, averaged_steps=1)
-    monkeypatch.setattr(nuclei_weights, "ROUNDS", (short, replace(short, seed=1)))
+    rounds = (nuclei_weights.Round(short), nuclei_weights.Round(replace(short, seed=1), size_px=96))
+    monkeypatch.setattr(nuclei_weights, "ROUNDS", rounds)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--steps", "1", "--network", "unet"]) == 0
     card = read_card(tmp_path / "out" / "nuclei_unet.safetensors")
@@ -94,18 +95,18 @@ def test_from_a_folder_to_weights_with_their_figures(tmp_path: Path, monkeypatch
     # The second round alone goes on from weights of the first: another step, other weights.
     first = tmp_path / "out" / "nuclei_unet.safetensors"
     again = ["--data", str(tmp_path), "--out", str(tmp_path / "more"), "--steps", "1", "--network", "unet"]
-    assert main([*again, "--after", str(first)]) == 0
+    assert main([*again, "--after", str(first), "--done", "1"]) == 0
     assert (tmp_path / "more" / first.name).read_bytes() != first.read_bytes()
 
 
 def test_the_second_round_goes_on_where_the_first_ended(tmp_path: Path) -> None:
     learnt = [cells(seed) for seed in range(3)]
     short = ClassifierSchedule(steps=2, batch=2, averaged_steps=1)
-    rounds = (short, replace(short, seed=1))
-    whole = nuclei_weights.learn(SMALL, learnt, None, rounds)
+    rounds = (nuclei_weights.Round(short), nuclei_weights.Round(replace(short, seed=1), size_px=96))
+    whole = nuclei_weights.learn(SMALL, learnt, rounds)
     first = train_classifier(SMALL, batches(learnt, Crops(2, 2, seed=0)), loss_of, short)
     card = Card(name="first", task="nuclei", trained_on="", limits="", phantom=True)
     save_weights(first, SMALL, card, tmp_path / "first.safetensors")
-    parts = nuclei_weights.learn(SMALL, learnt, tmp_path / "first.safetensors", rounds)
+    parts = nuclei_weights.learn(SMALL, learnt, rounds[1:], tmp_path / "first.safetensors")
     for one, other in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
         assert torch.equal(one, other)
