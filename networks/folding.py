@@ -40,8 +40,10 @@ def affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
     return factor, shift + norm.bias.double() if norm.affine else shift
 
 
-def fold_behind(conv: Convolution, norm: BatchNorm) -> None:
-    """Put a normalisation into the convolution before it, in place."""
+def fold_behind(conv: Convolution, norm: BatchNorm | nn.Identity) -> None:
+    """Put a normalisation into the convolution before it, in place; an identity stands where that was done already."""
+    if isinstance(norm, nn.Identity):
+        return
     factor, shift = affine(norm)
     if conv.bias is not None:
         shift = shift + conv.bias.double() * factor

@@ -35,7 +35,8 @@ def command(
         typer.Option(help="Of the task, repeatable; by default what is found, or what comes nearest to it."),
     ] = None,
     lesion: Annotated[
-        int | None, typer.Option(help="Number of one finding of the label, as result.json tells it: why this lesion.")
+        int | None,
+        typer.Option(min=1, help="Number of one finding of the label, as result.json tells it: why this lesion."),
     ] = None,
     budget: Annotated[str, typer.Option(help="How thoroughly maps are judged: quick, full or none.")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Output folder; denselens-out/explain-<task>-<time>.")] = None,

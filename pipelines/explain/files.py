@@ -24,6 +24,8 @@ _CANONICAL = "LPS"
 _CT_WINDOW_HU = (-160.0, 240.0)
 _TAILS = (0.5, 99.5)
 _FULL = 255
+# Of PNGs, of which a film gets dozens: half the time of the usual 6 for a file that is 7 % larger.
+_COMPRESSION = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,8 @@ def drawn(one: Explained) -> Drawn:
 
 def _write_picture(one: Explained, path: Path) -> None:
     what = drawn(one)
-    overlay(what.picture, what.heat, _caption(one, what.at), what.aspect).save(path, format="PNG")
+    picture = overlay(what.picture, what.heat, _caption(one, what.at), what.aspect)
+    picture.save(path, format="PNG", compress_level=_COMPRESSION)
 
 
 def _picture(image: Image, at: int) -> NDArray[np.uint8]:

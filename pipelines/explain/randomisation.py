@@ -107,7 +107,7 @@ def sensitivity(
 
     Args:
         method: What explains.
-        network: As it is.
+        network: As it is, with the layers it was built of.
         inputs: (N, C, *size).
         targets: Settled by the network as it is: lesions stay where they were.
         maps: (N, T, *size), of the network as it is.
@@ -120,7 +120,9 @@ def sensitivity(
     for share in cascade.shares:
         some = layers[: max(round(share * len(layers)), 1)]
         draws = [
-            method.explain(randomised(network, some, cascade.seed + draw), inputs, targets).flatten(0, 1)
+            method.explain(method.quickest(randomised(network, some, cascade.seed + draw)), inputs, targets).flatten(
+                0, 1
+            )
             for draw in range(cascade.draws)
         ]
         stages.append(torch.stack([rank_correlation(draw, flat, cell) for draw in draws]).mean(dim=0))
@@ -139,6 +141,7 @@ def _unrelated(
     else:
         # Targets that are places stay where they are, and so does what else there is of the image's layout.
         axes = range(2, inputs.ndim)
-        others = [method.explain(network, inputs.flip(axis), targets) for axis in axes]
+        asked = method.quickest(network)
+        others = [method.explain(asked, inputs.flip(axis), targets) for axis in axes]
     found = [rank_correlation(other.flatten(0, 1), maps.flatten(0, 1), cell) for other in others]
     return torch.stack(found).mean(dim=0).reshape(maps.shape[:2])

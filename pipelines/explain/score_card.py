@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from networks.inference import for_inference
 from pipelines.explain.baselines import baseline_of
 from pipelines.explain.card import QUICK, Budget, Doubt, ScoreCard, Thresholds
 from pipelines.explain.completeness import completeness_error
@@ -58,8 +59,9 @@ class Judge:
         thresholds: Thresholds | None = None,
     ) -> None:
         self.network, self.inputs, self.budget = network, inputs, budget
+        self._answering = for_inference(network)
         self.thresholds = thresholds or Thresholds()
-        outputs = answers(network, inputs)
+        outputs = answers(self._answering, inputs)
         self.targets = [target.bound(outputs) for target in targets]
         self.cell = -(-max(inputs.shape[2:]) // budget.cells)
         self.empty = baseline_of(inputs, budget.baseline).expand_as(inputs)
@@ -99,8 +101,8 @@ class Judge:
         """What needs further maps of a method, once for each."""
         if method not in self._measured:
             further = method.spared() if self.budget.spares_samples else method
+            own = further.explain(further.quickest(self.network), self.inputs, self.targets)
             asked = (further, self.network, self.inputs, self.targets)
-            own = further.explain(self.network, self.inputs, self.targets)
             cascade = Cascade(self.budget.shares, self.budget.draws)
             self._measured[method] = Measured(
                 sensitivity(*asked, own, (cascade, self.cell)),
@@ -118,14 +120,14 @@ class Judge:
 
     def _curves(self, image: int, targets: Sequence[int], orders: Sequence[Tensor]) -> list[Curves]:
         chosen = [self.targets[target] for target in targets]
-        return curves(self.network, self.inputs[image], self.empty[image], (chosen, image), orders, self._plan)
+        return curves(self._answering, self.inputs[image], self.empty[image], (chosen, image), orders, self._plan)
 
     def _completeness(self, shown: Tensor, method: Method) -> Tensor | None:
         if not isinstance(method, IntegratedGradients):
             return None
         start = baseline_of(self.inputs, method.baseline).expand_as(self.inputs)
         rows = torch.arange(len(self.inputs))
-        before, after = (answers(self.network, one) for one in (start, self.inputs))
+        before, after = (answers(self._answering, one) for one in (start, self.inputs))
         rise = [target.scores(after, rows) - target.scores(before, rows) for target in self.targets]
         return completeness_error(shown, torch.stack(rise, dim=1))
 

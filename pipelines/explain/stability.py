@@ -38,7 +38,7 @@ def maps_under_noise(
 
     Args:
         method: What explains.
-        network: In evaluation mode.
+        network: In evaluation mode, with the layers it was built of.
         inputs: (N, C, *size).
         targets: Settled by the images as they are.
         plan: How much noise.
@@ -48,11 +48,11 @@ def maps_under_noise(
     """
     low, high = inputs.flatten(1).amin(dim=1), inputs.flatten(1).amax(dim=1)
     spread = (plan.share * (high - low)).reshape(-1, *[1] * (inputs.ndim - 1))
-    found = []
+    asked, found = method.quickest(network), []
     for copy in range(plan.copies):
         generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + copy)
         noise = torch.randn(inputs.shape[1:], generator=generator).to(inputs)  # The same for all images of a batch.
-        found.append(method.explain(network, inputs + spread * noise, targets))
+        found.append(method.explain(asked, inputs + spread * noise, targets))
     return found
 
 

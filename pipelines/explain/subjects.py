@@ -147,7 +147,7 @@ def check_wanted(task: Task, wanted: Wanted) -> None:
         raise ConfigError(
             "a task whose network is explained: films, volumes, slices",
             f"{task.name}, of kind {task.kind} with {task.network.name}",
-            "leave --explain out",
+            "score it without an explanation, or explain another task",
         )
     unknown = [label for label in wanted.labels if label not in known]
     if unknown:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from networks.gradients import for_gradients
+from networks.inference import for_inference
 from tests.pipelines.explain.conftest import NETWORKS, network_and_inputs
 
 
@@ -37,3 +38,12 @@ def test_normalisations_behind_convolutions_are_gone(kind: str) -> None:
         return sum(isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d) for part in some.modules())
 
     assert normalisations(for_gradients(network)) < normalisations(network)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_what_was_rewritten_for_gradients_is_rewritten_for_inference_too(kind: str) -> None:
+    network, inputs = network_and_inputs(kind, images=2)
+    with torch.no_grad():
+        expected = network(inputs)
+        found = for_inference(for_gradients(network))(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max()))
