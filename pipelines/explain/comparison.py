@@ -81,6 +81,10 @@ def comparison_csv(judged: Sequence[Judged]) -> str:
     return text.getvalue()
 
 
+# Names of methods stay in one piece.
+_NAMES = "td:first-child{white-space:nowrap}td:first-child code{overflow-wrap:normal}"
+
+
 def comparison_page(judged: Sequence[Judged], title: str) -> str:
     """A page of its own: a table of all labels together, then one for each.
 
@@ -93,15 +97,17 @@ def comparison_page(judged: Sequence[Judged], title: str) -> str:
     if len(labels) > 1:
         parts += [_section(label, [one for one in judged if one.told["label"] == label]) for label in labels]
     studies = len({one.study for one in judged})
+    told = f"{studies} study" if studies == 1 else f"{studies} studies"
     few = (
-        f'<p class="warning">{studies} studies: with fewer than {FEW_PATIENTS} an interval says little</p>'
+        f'<p class="warning">{told}: with fewer than {FEW_PATIENTS} an interval says little</p>'
         if studies < FEW_PATIENTS
         else ""
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{STYLE}</style></head><body><main>'
-        f'<h1>{escape(title)}</h1><p class="quiet">{len(judged)} maps of {studies} studies. Means over studies; in '
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<style>{STYLE}{_NAMES}</style></head><body><main>"
+        f'<h1>{escape(title)}</h1><p class="quiet">{len(judged)} maps of {told}. Means over studies; in '
         "brackets 95 % intervals, bootstrap over studies. Low is good for deletion, high for insertion; randomised is "
         "the rank correlation with maps of shuffled weights, to be seen beside that with unrelated images.</p>"
         f'<p class="notice">Research use only, not a medical device.</p>{few}{"".join(parts)}</main></body></html>\n'
