@@ -23,7 +23,7 @@ from datasets.image import Image
 from networks.checkpoints.published import imagenet_input
 from networks.configs import Input
 from pipelines.calibration import Platt
-from pipelines.classification import Answers, AnyHead, ClassesHead, FindingsHead, Head, Judge, mean_of
+from pipelines.classification import Answers, AnyHead, ClassesHead, FindingsHead, Head, Judge, ScoreHead, mean_of
 from pipelines.examination import Chosen, Clock, Examination, Instruments, Seen
 from pipelines.model_store import Card
 from pipelines.results import GridRecord, QualityFlag, ViewRecord
@@ -104,6 +104,12 @@ class ClassifierTask(Task):
         )
         suited._check_fit()
         return suited
+
+    @property
+    def explained_labels(self) -> tuple[str, ...]:
+        """Those of which a probability is said."""
+        heads = (head for head in self.judge.heads if not isinstance(head, ScoreHead))
+        return tuple(label for head in heads for label in head.names if label)
 
     @property
     def judge(self) -> Judge:

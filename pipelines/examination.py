@@ -137,6 +137,27 @@ class Seen:
     dicom: DicomSource | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Field(Seen):
+    """A part of a slide, or a loose patch, and the patches of it that a network saw one by one.
+
+    Attributes:
+        patch_px: Edge of a patch.
+        corners: First (row, column) of each patch; the one that matters most in the middle.
+        label: What the network says a probability of.
+        number: Of the finding that lies here, from 1; 0 of a loose patch.
+        at_um: Left and upper edge on the slide (x, y); None of a loose patch.
+        mpp: Micrometres per pixel; None where they are unknown.
+    """
+
+    patch_px: int = 0
+    corners: tuple[tuple[int, int], ...] = ((0, 0),)
+    label: str = ""
+    number: int = 0
+    at_um: tuple[float, float] | None = None
+    mpp: float | None = None
+
+
 @dataclass(frozen=True)
 class Examination:
     """What a task has to say about a study, and what it saw.
@@ -154,7 +175,7 @@ class Examination:
         source: The DICOM instances behind the image.
         files: Further files of the study's folder.
         instances: Objects one by one, a number each; in memory alone.
-        seen: What the network saw, in the order in which it was asked; nothing where it is asked for parts of a slide.
+        seen: What the network saw, in the order in which it was asked; of a slide fields about what was found.
     """
 
     findings: tuple[Finding, ...] = ()

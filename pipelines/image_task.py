@@ -42,6 +42,11 @@ class ImageTask(Task):
         return truth
 
     @property
+    def explained_labels(self) -> tuple[str, ...]:
+        """Labels of voxels."""
+        return self.label_set.names
+
+    @property
     def learnt_classes(self) -> tuple[str, ...]:
         """Names of what `wanted` gives, by its numbers; background first."""
         return ("background", *self.label_set.names)

@@ -127,16 +127,19 @@ class Explanation(Document):
     """A heat map on the input's grid, with the score card that judges it.
 
     `about` says what of the label is meant where it is not all of it, `source` which of several films, `files` what was
-    written: the map as numbers, its picture, a DICOM object. A map that was not judged has no score card.
+    written: the map as numbers, its picture, a DICOM object. `at_um` is where on a slide the map begins (x, y), whose
+    pixels measure `um_per_px`. A map that was not judged has no score card.
     """
 
-    optional = frozenset({"about", "source", "files"})
+    optional = frozenset({"about", "source", "at_um", "um_per_px", "files"})
 
     label: str
     method: str
     file: str
     about: str = ""
     source: str = ""
+    at_um: tuple[float, float] | None = None
+    um_per_px: float | None = None
     files: dict[str, str] = Field(default_factory=dict)
     score_card: ScoreCard | None = None
 

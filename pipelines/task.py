@@ -77,6 +77,11 @@ class Task(BaseModel, ABC):
         del card
         return self
 
+    @property
+    def explained_labels(self) -> tuple[str, ...]:
+        """What its network can be asked the reasons for; nothing where no task of its kind is explained."""
+        return ()
+
     def gather(self, studies: Sequence[Study]) -> tuple[Study, ...]:
         """Put together what belongs to one examination and came as several; as it came, unless the task knows more."""
         return tuple(studies)

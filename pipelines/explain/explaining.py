@@ -23,7 +23,8 @@ from pipelines.explain.placement import on_image
 from pipelines.explain.registry import method
 from pipelines.explain.score_card import Judge
 from pipelines.explain.sheet import sheet_file
-from pipelines.explain.subjects import Subject, check_wanted, subjects_of
+from pipelines.explain.subject import Subject
+from pipelines.explain.subjects import check_wanted, subjects_of
 from pipelines.explain.targets import ClassLogit
 from pipelines.explain.wanted import ALL, Wanted
 from pipelines.loaded_network import load_as_built

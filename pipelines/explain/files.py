@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -13,7 +14,7 @@ from datasets.image import Image, Intensity
 from datasets.io.dicom_heat_map import HeatMapDescription, write_dicom_heat_map
 from datasets.io.nifti import write_nifti
 from datasets.resampling import reorient
-from pipelines.examination import Seen
+from pipelines.examination import Field, Seen
 from pipelines.explain.card import MEANING, ScoreCard
 from pipelines.explain.method import Method
 from pipelines.explain.overlay import Caption, overlay
@@ -24,6 +25,7 @@ _CANONICAL = "LPS"
 _CT_WINDOW_HU = (-160.0, 240.0)
 _TAILS = (0.5, 99.5)
 _FULL = 255
+_UM_PER_CM = 1e4
 # Of PNGs, of which a film gets dozens: half the time of the usual 6 for a file that is 7 % larger.
 _COMPRESSION = 4
 
@@ -79,12 +81,15 @@ def record_of(one: Explained) -> Explanation:
     files = {"map": f"{one.stem}.tif" if one.is_picture else f"{one.stem}.nii.gz", "picture": f"{one.stem}.png"}
     if _fits_dicom(one):
         files["dicom"] = f"{one.stem}.dcm"
+    at_um, um_per_px = (one.seen.at_um, one.seen.mpp) if isinstance(one.seen, Field) else (None, None)
     return Explanation(
         label=one.label,
         method=one.method.method_name(),
         file=one.file,
         about=one.about,
         source=one.seen.source if one.film else "",
+        at_um=None if at_um is None else (round(at_um[0], 3), round(at_um[1], 3)),
+        um_per_px=um_per_px,
         files=files,
         score_card=one.card,
     )
@@ -93,7 +98,7 @@ def record_of(one: Explained) -> Explanation:
 def files_of(one: Explained, task: Task, model: ModelId) -> Iterator[OutputFile]:
     """The files of an explanation, for the study's folder."""
     if one.is_picture:
-        yield _file(f"{one.stem}.tif", lambda path: _write_tiff(one.heat, path))
+        yield _file(f"{one.stem}.tif", lambda path: _write_tiff(one, path))
     else:
         yield _file(f"{one.stem}.nii.gz", lambda path: _write_nifti(one.heat, path))
     yield _file(f"{one.stem}.png", lambda path: _write_picture(one, path))
@@ -117,9 +122,13 @@ def _write_nifti(heat: Image, path: Path) -> None:
     whole.replace(path)
 
 
-def _write_tiff(heat: Image, path: Path) -> None:
-    """(rows, columns) float32, as the method gave it."""
-    tifffile.imwrite(path, heat.slices()[0], compression="zlib", predictor=True)
+def _write_tiff(one: Explained, path: Path) -> None:
+    """(rows, columns) float32, as the method gave it; where the size of a pixel is known, tags tell it."""
+    mpp = one.seen.mpp if isinstance(one.seen, Field) else None
+    size: dict[str, Any] = (
+        {} if mpp is None else {"resolution": (_UM_PER_CM / mpp,) * 2, "resolutionunit": "CENTIMETER"}
+    )
+    tifffile.imwrite(path, one.heat.slices()[0], compression="zlib", predictor=True, **size)
 
 
 def _write_dicom(one: Explained, task: Task, model: ModelId, path: Path) -> None:

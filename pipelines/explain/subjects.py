@@ -1,14 +1,12 @@
 """What of a study is explained: a network's inputs, what is asked about them, and how maps get back into the study.
 
-A classifier is asked about labels, of every film its findings rest on. A network that labels voxels is asked about the
+A classifier is asked about labels, of every film its findings rest on; one of patches about those of a few fields of a
+slide. A network that labels voxels is asked about the
 voxels of a label or of one lesion, where they are: networks of slices about every slice that shows some of it, networks
 of volumes about one window around it.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import torch
@@ -16,11 +14,11 @@ from torch import Tensor
 
 from datasets.errors import ConfigError
 from datasets.resampling import reorient
-from networks.configs import Input
 from pipelines.classification import AnyHead, ClassesHead, ScoreHead
 from pipelines.classifier_task import ClassifierTask
-from pipelines.examination import Examination, Seen
-from pipelines.explain.targets import ClassLogit, PixelLogits, Target
+from pipelines.examination import Examination, Field, Seen
+from pipelines.explain.subject import Patches, Slices, Subject, Whole, Window
+from pipelines.explain.targets import ClassLogit, PixelLogits
 from pipelines.explain.wanted import Wanted
 from pipelines.image_task import ImageTask
 from pipelines.localise_settings import slice_context
@@ -30,103 +28,10 @@ from pipelines.task import Task
 from pipelines.tensors import as_tensor
 
 _CANONICAL = "LPS"
-# A window around a lesion is no larger than this along any axis, whatever the scan.
-_LARGEST_WINDOW = 128
-
-
-@dataclass(frozen=True, eq=False)
-class Subject(ABC):
-    """Inputs that are explained at once.
-
-    Attributes:
-        seen: What of the study they were made of.
-        inputs: (N, C, *size), as the network takes them.
-        targets: What is asked, each of every input.
-        about: What of a label is meant: "" all of it, else "lesion 2".
-        judged: Which of the inputs the maps are judged on, and shown.
-        expected: Of a film, how it was squared and sized.
-        number: Which of all that the network saw, in the order in which it was asked.
-    """
-
-    seen: Seen
-    inputs: Tensor
-    targets: tuple[Target, ...]
-    about: str = ""
-    judged: int = 0
-    expected: Input | None = None
-    number: int = 0
-
-    def on(self, device: str) -> Self:
-        """The same with its inputs on a device."""
-        return replace(self, inputs=self.inputs.to(device))
-
-    @abstractmethod
-    def lifted(self, maps: Tensor) -> Tensor:
-        """Maps (N, *size) of one target on the grid of `seen.prepared`, (D, H, W); 0 where nothing was explained."""
-
-    @abstractmethod
-    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
-        """The input that is judged, (1, C, *size), and what is asked of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Whole(Subject):
-    """A film, a picture or a volume that the network saw whole."""
-
-    def lifted(self, maps: Tensor) -> Tensor:
-        """(1, H, W) or (1, D, H, W) as a volume."""
-        return maps if maps.ndim == 3 else maps[0]
-
-    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
-        """All there is."""
-        return self.inputs, self.targets
-
-
-@dataclass(frozen=True, eq=False)
-class Slices(Subject):
-    """Slices of a volume, each with its neighbours.
-
-    Attributes:
-        places: (N,) which slices of the prepared volume.
-    """
-
-    places: tuple[int, ...] = ()
-
-    def lifted(self, maps: Tensor) -> Tensor:
-        """(N, H, W) where they belong."""
-        columns, rows, slices = self.seen.prepared.shape
-        volume = maps.new_zeros((slices, rows, columns))
-        volume[list(self.places)] = maps
-        return volume
-
-    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
-        """The slice that shows most of it."""
-        one = slice(self.judged, self.judged + 1)
-        return self.inputs[one], tuple(_only(target, one) for target in self.targets)
-
-
-@dataclass(frozen=True, eq=False)
-class Window(Subject):
-    """A part of a volume.
-
-    Attributes:
-        first: (3,) its first voxel (d, h, w) in the prepared volume.
-    """
-
-    first: tuple[int, int, int] = (0, 0, 0)
-
-    def lifted(self, maps: Tensor) -> Tensor:
-        """(1, d, h, w) where it belongs."""
-        columns, rows, slices = self.seen.prepared.shape
-        volume = maps.new_zeros((slices, rows, columns))
-        d, h, w = self.first
-        deep, high, wide = maps.shape[1:]
-        volume[d : d + deep, h : h + high, w : w + wide] = maps[0]
-        return volume
-
-    def alone(self) -> tuple[Tensor, tuple[Target, ...]]:
-        """All there is."""
-        return self.inputs, self.targets
+# A window (d, h, w) around a lesion is no larger than this, whatever the scan. H-DenseUNet keeps maps of a deep network
+# for each of the slices.
+_LARGEST_WINDOW = (128, 128, 128)
+_LARGEST_WINDOW_OF = {"h_dense_unet": (16, 128, 128)}
 
 
 def check_wanted(task: Task, wanted: Wanted) -> None:
@@ -135,20 +40,16 @@ def check_wanted(task: Task, wanted: Wanted) -> None:
     Raises:
         ConfigError: The task has no such label, or no lesions, or its network is not explained.
     """
-    known: Sequence[str]
-    if isinstance(task, ClassifierTask):
-        known = list(_logits(task.judge.heads))
-        if wanted.lesion is not None:
-            got = f"lesion {wanted.lesion} of {task.name}"
-            raise ConfigError("a label of the whole study", got, "leave --lesion out")
-    elif isinstance(task, ImageTask) and task.network.name != "h_dense_unet":
-        known = task.label_set.names
-    else:
+    known = task.explained_labels
+    if not known:
         raise ConfigError(
-            "a task whose network is explained: films, volumes, slices",
-            f"{task.name}, of kind {task.kind} with {task.network.name}",
+            "a task whose network is explained: films, volumes, slices, slides",
+            f"{task.name}, of kind {task.kind}",
             "score it without an explanation, or explain another task",
         )
+    if isinstance(task, ClassifierTask) and wanted.lesion is not None:
+        got = f"lesion {wanted.lesion} of {task.name}"
+        raise ConfigError("a label of the whole study", got, "leave --lesion out")
     unknown = [label for label in wanted.labels if label not in known]
     if unknown:
         raise ConfigError(f"labels of {task.name}: {', '.join(known)}", ", ".join(unknown), "correct --label")
@@ -169,6 +70,8 @@ def subjects_of(task: Task, said: Examination, wanted: Wanted) -> Iterator[Subje
         yield from _of_views(task, said, wanted)
     elif isinstance(task, ImageTask):
         yield from _of_labels(task, said, wanted)
+    else:
+        yield from _of_fields(task, said, wanted)
 
 
 def _of_views(task: ClassifierTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
@@ -197,6 +100,23 @@ def _found(said: Examination, known: dict[str, ClassLogit]) -> list[str]:
     called = [finding.label for finding in named if finding.positive]
     nearest = sorted(named, key=lambda one: (one.probability or 0.0) / one.threshold, reverse=True)
     return called or [finding.label for finding in nearest[:1]]
+
+
+def _of_fields(task: Task, said: Examination, wanted: Wanted) -> Iterator[Subject]:
+    fields = [seen for seen in said.seen if isinstance(seen, Field)]
+    if wanted.lesion is not None and wanted.lesion not in {field.number for field in fields}:
+        known = ", ".join(str(field.number) for field in fields if field.number)
+        got = f"region {wanted.lesion}"
+        raise ConfigError(f"a region that was looked at closer: {known or 'none'}", got, "correct --lesion")
+    outputs = task.network.out_channels
+    for field in fields:
+        if wanted.lesion in (None, field.number):
+            pixels, edge = as_tensor(field.prepared).float()[:, 0], field.patch_px
+            patches = [pixels[:, top : top + edge, left : left + edge] for top, left in field.corners]
+            target = ClassLogit(outputs - 1, field.label, exclusive=outputs > 1)
+            about = f"region {field.number}" if field.number else ""
+            middle = len(patches) // 2
+            yield Patches(field, torch.stack(patches), (target,), about, middle, corners=field.corners)
 
 
 def _of_labels(task: ImageTask, said: Examination, wanted: Wanted) -> Iterator[Subject]:
@@ -242,7 +162,7 @@ def _of_pixels(task: ImageTask, seen: Seen, pixels: Tensor, what: tuple[int, str
     volume = as_tensor(seen.prepared).float()
     exclusive = task.network.out_channels > 1
     if task.network.spatial_dims == 3:
-        first, size = _window(pixels)
+        first, size = _window(pixels, _LARGEST_WINDOW_OF.get(task.network.name, _LARGEST_WINDOW))
         inside = tuple(slice(at, at + n) for at, n in zip(first, size, strict=True))
         target = PixelLogits(index, pixels[inside][None], label, exclusive)
         return Window(seen, volume[(slice(None), *inside)][None], (target,), about, first=first)
@@ -257,15 +177,9 @@ def _of_pixels(task: ImageTask, seen: Seen, pixels: Tensor, what: tuple[int, str
     return Slices(seen, inputs, (target,), about, judged, places=tuple(places.tolist()))
 
 
-def _window(pixels: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _window(pixels: Tensor, largest: tuple[int, int, int]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """First voxel and size of a window about the middle of a mask (D, H, W), as large as is affordable."""
-    size = [min(extent, _LARGEST_WINDOW) for extent in pixels.shape]
+    size = [min(extent, most) for extent, most in zip(pixels.shape, largest, strict=True)]
     middle = torch.nonzero(pixels).double().mean(dim=0).round().long().tolist()
     first = [int(np.clip(at - n // 2, 0, extent - n)) for at, n, extent in zip(middle, size, pixels.shape, strict=True)]
     return (first[0], first[1], first[2]), (size[0], size[1], size[2])
-
-
-def _only(target: Target, one: slice) -> Target:
-    if isinstance(target, PixelLogits) and len(target.pixels) > 1:
-        return PixelLogits(target.index, target.pixels[one], target.label, target.exclusive)
-    return target

@@ -6,7 +6,7 @@ wider than the tumour by half a cell, because any tumour will do; the second net
 idea of DRU-Net) is trained to say where half of a cell is tumour, and undoes that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -22,7 +22,8 @@ from networks.configs import Input
 from pipelines.calibration import Platt
 from pipelines.examination import Assistant, Chosen, Clock, Examination, Instruments
 from pipelines.histology import slide_flags
-from pipelines.histology.heat_map import HeatMap
+from pipelines.histology.fields import fields_about, hottest_cells, loose_field
+from pipelines.histology.heat_map import HeatMap, Region
 from pipelines.histology.hot_spots import LABEL, region_findings, slide_quantities
 from pipelines.histology.light import Floats, Pixels
 from pipelines.histology.loose_patches import PatchJudge, colour_pixels
@@ -103,6 +104,11 @@ class Histopathology(Task):
             return {}
         return {_REFINER: Assistant(self.refiner.network, self.refiner.weights)}
 
+    @property
+    def explained_labels(self) -> tuple[str, ...]:
+        """Tumour, in the regions that hold most of it."""
+        return (LABEL,)
+
     def suited_to(self, card: Card | None) -> Self:
         """Input, calibration and operating point from the weights' card, where the YAML leaves them open.
 
@@ -139,7 +145,8 @@ class Histopathology(Task):
                 with clock.measure("network"):
                     # At a pixel size of its own, whatever that is.
                     pixels = slide.with_mpp(1.0).read(0.0, 0.0, self.patch_px, self.patch_px, 1.0)
-                    return replace(self._judge(network).examine_patch(pixels), repairs=repairs)
+                    said = self._judge(network).examine_patch(pixels)
+                    return replace(said, repairs=repairs, seen=(loose_field(pixels, network.input),))
             return replace(self._examine_slide(slide, network, instruments, clock), repairs=repairs)
 
     def _opened(self, series: Series) -> tuple[Slide, tuple[Repair, ...]]:
@@ -187,9 +194,13 @@ class Histopathology(Task):
             told, threshold = self._map(scan, instruments)
         with clock.measure("postprocess"):
             heat_map = HeatMap(grid, told, scan.raw, tissue, cell_px, threshold)
-            said = self._said(heat_map, scan, slide, stains)
+            regions = heat_map.regions(0.0)
+            said = self._said(heat_map, regions, scan, slide, stains)
+        with clock.measure("load"):
+            places = hottest_cells(heat_map, self._large(regions))
+            fields = tuple(fields_about(places, slide, grid, (normalise, network.input)))
         lost = slide_flags.unreadable_flags(overview, scan)
-        return replace(said, flags=(*coarse, *lost, *said.flags))
+        return replace(said, flags=(*coarse, *lost, *said.flags), seen=fields)
 
     def _stains(self, slide: Slide, grid: PatchGrid, wanted: Mask, tissue: Tissue) -> Stains | None:
         """How the slide is stained, from patches all over the tissue; None where that is not asked for or unknown."""
@@ -207,9 +218,14 @@ class Histopathology(Task):
             return refined(network, scan.raw, scan.known, instruments.compute), self.refiner.threshold
         return self._platt(scan.raw).astype(np.float32), self._threshold
 
-    def _said(self, heat_map: HeatMap, scan: Scan, slide: Slide, stains: Stains | None) -> Examination:
-        every = heat_map.regions(0.0)
-        regions = tuple(region for region in every if region.area_mm2 >= self.hot_spots.min_area_mm2)
+    def _large(self, regions: Sequence[Region]) -> tuple[Region, ...]:
+        """Those that count as tumour."""
+        return tuple(region for region in regions if region.area_mm2 >= self.hot_spots.min_area_mm2)
+
+    def _said(
+        self, heat_map: HeatMap, every: Sequence[Region], scan: Scan, slide: Slide, stains: Stains | None
+    ) -> Examination:
+        regions = self._large(every)
         dropped = sum(region.area_mm2 for region in every) - sum(region.area_mm2 for region in regions)
         mpp = slide_flags.pixel_um(slide)
         flags = (

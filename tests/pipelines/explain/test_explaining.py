@@ -11,8 +11,10 @@ from PIL import Image as Pillow
 from app.cli import main
 from datasets.errors import ConfigError
 from datasets.image import Image, Intensity
+from datasets.io.discover import open_inputs
 from datasets.io.nifti import read_nifti
-from datasets.phantoms import ct_phantom, default_grid, film_phantom
+from datasets.phantoms import ct_phantom, default_grid, film_phantom, slide_phantom
+from datasets.picture_slide import PictureSlide
 from datasets.study import Loaded, Series, Study
 from pipelines.examination import Clock
 from pipelines.explain.explaining import Explaining
@@ -26,6 +28,7 @@ from pipelines.run import Pipeline
 from pipelines.score import run_key
 from pipelines.task import load_task
 from pipelines.tensors import as_tensor
+from tests.pipelines.slide_scene import FormulaSlide, slide_study
 
 
 def film() -> Image:
@@ -124,9 +127,45 @@ def test_what_cannot_be_explained_is_told(films: Pipeline, wanted: dict[str, obj
         explained(films, study_of(FILM, "DX"), **wanted)
 
 
-def test_slides_are_refused_before_any_is_scored() -> None:
-    with pytest.raises(ConfigError, match="histopathology"):
-        Explaining.of(Pipeline.load(load_task("histopathology"), "cpu"), Wanted(methods=("grad_cam",)))
+def test_a_slide_is_explained_where_its_regions_are(tmp_path: Path) -> None:
+    pipeline = Pipeline.load(load_task("histopathology"), "cpu")
+    phantom, size_um, mpp = slide_phantom(77, (2400.0, 2000.0), tumors=2), (2400.0, 2000.0), 0.97
+    columns, rows = (round(edge / mpp) for edge in size_um)
+    study = slide_study(PictureSlide([phantom.read(0.0, 0.0, columns, rows, mpp)], mpp))
+    plain = pipeline.run(study)
+    regions = [one for one in plain.findings if one.positive][:3]
+    assert regions
+    result = explained(pipeline, study, methods=("grad_cam",))
+    assert result.findings == plain.findings
+    assert [one.about for one in result.explanations] == [f"region {n}" for n in range(1, len(regions) + 1)]
+    heat = map_of(result, tmp_path)
+    assert heat.shape == (352, 352)
+    at_um = result.explanations[0].at_um
+    assert at_um is not None
+    x, y = (at + (np.arange(352) + 0.5) * mpp for at in at_um)
+    tumor = phantom.is_tumor(*np.meshgrid(x, y))
+    assert heat[tumor].mean() > 2 * max(heat[~tumor].mean(), 0.0)
+    with tifffile.TiffFile(tmp_path / result.explanations[0].files["map"]) as file:
+        pixels, centimetres = file.pages[0].tags["XResolution"].value  # type: ignore[union-attr]
+    assert pixels / centimetres == pytest.approx(1e4 / mpp)
+    told = json.loads((tmp_path / "result.json").read_text())["explanations"][0]
+    assert told["um_per_px"] == mpp
+    assert told["at_um"] == pytest.approx(at_um)
+    second = explained(pipeline, study, lesion=len(regions))
+    assert [one.about for one in second.explanations] == [f"region {len(regions)}"]
+    with pytest.raises(ConfigError, match="region 9"):
+        explained(pipeline, study, lesion=9)
+
+
+def test_a_loose_patch_is_explained(tmp_path: Path) -> None:
+    pixels = FormulaSlide(mpp=0.97).read(500.0, 400.0, 96, 96, 0.97)
+    Pillow.fromarray(pixels).save(tmp_path / "patch.png")
+    with open_inputs([tmp_path / "patch.png"]) as inventory:
+        (study,) = inventory.studies
+        result = explained(Pipeline.load(load_task("histopathology"), "cpu"), study)
+    (told,) = result.explanations
+    assert (told.about, told.at_um) == ("", None)
+    assert map_of(result, tmp_path / "out").shape == (96, 96)
 
 
 def test_results_with_and_without_explanations_do_not_share_a_folder(films: Pipeline) -> None:
