@@ -1,10 +1,10 @@
 """The `denselens` command: names the commands, and loads one when it is called.
 
-A command is a row of `COMMANDS` and a module `app.commands.<name>` with a typed function `command`: its parameters,
-annotated with `typer.Option(help=…)` and `typer.Argument(help=…)`, are the command line, the first paragraphs of its
-docstring the help, and what it returns the exit code (None is 0). It raises `DenseLensError` for what the caller can
-put right and lets everything else pass. A command with verbs of its own (`weights list`, `weights import`) has, in
-place of that function, a dictionary `VERBS` from verb to such a function.
+A command is a row of `COMMANDS` and a module `app.commands.<name>` (a dash is an underscore there) with a typed
+function `command`: its parameters, annotated with `typer.Option(help=…)` and `typer.Argument(help=…)`, are the
+command line, the first paragraphs of its docstring the help, and what it returns the exit code (None is 0). It raises
+`DenseLensError` for what the caller can put right and lets everything else pass. A command with verbs of its own
+(`weights list`, `weights import`) has, in place of that function, a dictionary `VERBS` from verb to such a function.
 
 Exit codes: 0 all well; 1 a bug, with an incident id; 2 wrong usage, configuration or input as a whole; 3 finished, but
 some studies failed; 130 interrupted.
@@ -40,6 +40,7 @@ COMMANDS = {
     "data": "Show what public datasets there are; fetch one.",
     "calibrate": "Fit calibration and operating points of a classifier, into its weights' card.",
     "weights": "Show what weights there are; import published ones and bundles; export bundles.",
+    "audit-log": "See whether the log of decisions is whole.",
     "bench": "Run benchmark workloads beside their peers.",
 }
 
@@ -71,7 +72,7 @@ def load_command(name: str) -> Any:
     Returns:
         A Typer command with parameters, or a group of them by verb.
     """
-    module = importlib.import_module(f"app.commands.{name}")
+    module = importlib.import_module(f"app.commands.{name.replace('-', '_')}")
     verbs = getattr(module, "VERBS", None)
     alone = typer.Typer(name=name, add_completion=False, help=COMMANDS[name])
     for verb, function in (verbs or {name: module.command}).items():

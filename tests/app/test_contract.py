@@ -29,7 +29,7 @@ def promised(repository: Path) -> dict[str, set[str]]:
     text = (repository / "docs" / "interface.md").read_text(encoding="utf-8")
     section = text.partition("## Commands")[2].partition("\n## ")[0]
     commands: dict[str, set[str]] = {}
-    for name, rest in re.findall(r"`denselens ([a-z]+)([^`]*)`", section):
+    for name, rest in re.findall(r"`denselens ([a-z][a-z-]*)([^`]*)`", section):
         commands.setdefault(name, set()).update(re.findall(r"--[a-z-]+", rest))
     return commands
 
@@ -40,7 +40,7 @@ def promised_verbs(repository: Path) -> dict[str, set[str]]:
     text = (repository / "docs" / "interface.md").read_text(encoding="utf-8")
     section = text.partition("## Commands")[2].partition("\n## ")[0]
     verbs: dict[str, set[str]] = {}
-    for name, verb in re.findall(r"`denselens ([a-z]+) ([a-z-]+)\b", section):
+    for name, verb in re.findall(r"`denselens ([a-z][a-z-]*) ([a-z][a-z-]*)\b", section):
         verbs.setdefault(name, set()).add(verb)
     return verbs
 
