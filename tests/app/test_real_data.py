@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.cli import main
 from tests.app.small_scans import files, find_nothing, result
+from tests.datasets.report_reading import errors_of_dciodvfy, groups, values_by_dcmqi
 
 pytestmark = pytest.mark.real_data
 
@@ -84,7 +85,7 @@ def _placed(shape: tuple[int, ...], affine: Affine, points_mm: NDArray[np.float6
 @pytest.mark.parametrize("name", [*DICOM, NIFTI])
 def test_every_promised_file_is_there(scored: dict[str, Scored], name: str) -> None:
     scan = scored[name]
-    expected = {"result.json", "segmentation.nii.gz", *(["segmentation.dcm"] if name in DICOM else [])}
+    expected = {"result.json", "segmentation.nii.gz", *(["segmentation.dcm", "report.dcm"] if name in DICOM else [])}
     assert files(scan.out) == RUN_FILES | {f"{scan.folder.name}/{file}" for file in expected}
     document = result(scan.out)
     assert "error" not in document
@@ -151,6 +152,32 @@ def test_the_segmentation_references_the_scan(scored: dict[str, Scored], name: s
     given = {str(meta.MediaStorageSOPInstanceUID) for meta in metas}
     (series,) = segmentation.ReferencedSeriesSequence
     assert {str(item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence} == given
+
+
+@pytest.mark.parametrize("name", DICOM)
+def test_the_report_says_what_the_result_says(scored: dict[str, Scored], name: str) -> None:
+    scan = scored[name]
+    document, read = result(scan.out), groups(scan.folder / "report.dcm")
+    for finding in document["findings"]:
+        number = f" {finding['location']['component']}" if finding["location"] else ""
+        values = read[f"{finding['label']}{number}"].values
+        assert values["probability"] == (finding["probability"], "1")
+        measured = {(quantity["value"], quantity["unit"]) for quantity in finding["quantities"]}
+        assert measured <= set(values.values())
+    for quantity in document["quantities"]:
+        told = set(read[f"{quantity['label']}, measured as a whole"].values.values())
+        assert quantity["value"] is None or (quantity["value"], quantity["unit"]) in told
+    theirs = values_by_dcmqi(scan.folder / "report.dcm")
+    assert {key: set(values) for key, values in theirs.items()} == {key: set(one.values) for key, one in read.items()}
+    for key, values in theirs.items():
+        for code, (value, unit) in values.items():
+            assert (pytest.approx(value, rel=1e-6, abs=1e-9), unit) == read[key].values[code]
+
+
+@pytest.mark.needs("dciodvfy")
+@pytest.mark.parametrize("name", DICOM)
+def test_dciodvfy_finds_no_error_in_the_report(scored: dict[str, Scored], name: str) -> None:
+    assert errors_of_dciodvfy(scored[name].folder / "report.dcm") == []
 
 
 @pytest.mark.needs("dciodvfy")

@@ -22,7 +22,7 @@ from pipelines.task import load_task
 from tests.app.small_scans import GRID, dicom, files, find_nothing, nifti, result, score
 from tests.pipelines.liver_scene import HEALTHY, OWN_GRID
 
-STUDY_FILES = {"result.json", "segmentation.nii.gz", "segmentation.dcm"}
+STUDY_FILES = {"result.json", "segmentation.nii.gz", "segmentation.dcm", "report.dcm"}
 RUN_FILES = {"manifest.json", "results.csv", "journal.jsonl"}
 
 
@@ -67,7 +67,7 @@ def test_dicom_gives_every_promised_file_and_key(
     assert set(document["seconds"]) == {"load", "preprocess", "network", "postprocess", "write"}
     assert document["grid"]["shape"] == list(GRID.shape)
     np.testing.assert_allclose(document["grid"]["affine"], GRID.affine, atol=1e-6)
-    assert set(document["outputs"].values()) == {"segmentation.nii.gz", "segmentation.dcm", "probability.nii.gz"}
+    assert set(document["outputs"].values()) == STUDY_FILES - {"result.json"} | {"probability.nii.gz"}
     content = {key: value for key, value in document.items() if key not in {"seconds", "result_digest"}}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     assert document["result_digest"] == hashlib.sha256(canonical).hexdigest()
@@ -97,7 +97,7 @@ def test_manifest_and_table_tell_the_run(tmp_path: Path) -> None:
     assert float(row["liver_volume_ml"]) == volumes["liver"]
     assert float(row["liver_tumor_burden_ml"]) == volumes["liver_tumor"]
     # No DICOM went in, so no DICOM comes out.
-    assert files(out / "scan") == STUDY_FILES - {"segmentation.dcm"}
+    assert files(out / "scan") == STUDY_FILES - {"segmentation.dcm", "report.dcm"}
 
 
 def test_every_way_to_hand_a_scan_in_gives_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""What pages and workers ask for, without torch and without SQL: cases taken in, their priority, jobs."""
