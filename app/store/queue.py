@@ -9,12 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.store.database import Database
-from app.store.records import Job, JobStatus, NewJob
+from app.store.records import Job, JobCode, JobStatus, NewJob
 from app.store.tables import JobRow
 
 # Between attempts: this long, then twice, four times … as long, and no longer than that.
 _BACKOFF_S, _LONGEST_BACKOFF_S = 10.0, 3600.0
-WORKER_LOST = "worker_lost"
 
 
 class LeaseLost(Exception):
@@ -77,7 +76,7 @@ class Queue:
                     row.leased_by, row.leased_until = worker, now + timedelta(seconds=seconds)
                     return job_of(row)
                 # Whoever had it last is gone without a word, as the others before: it may be the job that kills them.
-                _set_aside(row, WORKER_LOST, f"{row.attempts} workers began it and did not end it")
+                _set_aside(row, JobCode.WORKER_LOST, f"{row.attempts} workers began it and did not end it")
                 session.flush()
         return None
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 CaseStatus = Literal["new", "in_review", "decided", "failed"]
 Verdict = Literal["accepted", "modified", "rejected"]
 JobStatus = Literal["queued", "running", "done", "set_aside"]
+
+
+class JobCode(StrEnum):
+    """Why a job was set aside, beside the codes of what it did (docs/codes.md)."""
+
+    WORKER_LOST = "worker_lost"
 
 
 def canonical(document: Any) -> str:

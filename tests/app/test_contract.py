@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.cli import COMMANDS, load_command
+from app.store.records import JobCode
 from datasets.codes import RefusalCode, RepairCode
 from datasets.defects import DefectCode
 from pipelines.results import FailureCode, FlagCode
@@ -105,6 +106,7 @@ def _listed(repository: Path, heading: str) -> dict[str, str]:
         ("Refused", RefusalCode),
         ("Repaired", RepairCode),
         ("Failed", FailureCode),
+        ("Set aside", JobCode),
         ("Flagged", FlagCode),
         ("Defects", DefectCode),
     ],
@@ -113,7 +115,7 @@ def test_codes_are_listed_with_their_meaning(repository: Path, heading: str, cod
     assert list(_listed(repository, heading)) == [str(code) for code in codes]
 
 
-@pytest.mark.parametrize("code", [*RefusalCode, *RepairCode, *FailureCode, *FlagCode, *DefectCode], ids=str)
+@pytest.mark.parametrize("code", [*RefusalCode, *RepairCode, *FailureCode, *JobCode, *FlagCode, *DefectCode], ids=str)
 def test_each_code_is_raised_by_a_test(repository: Path, code: StrEnum) -> None:
     named = re.compile(rf"\b[A-Z]\w*\.{code.name}\b|[\"']{code.value}[\"']")
     files = [file for file in (repository / "tests").rglob("*.py") if file != Path(__file__)]

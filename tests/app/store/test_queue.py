@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 
 from app.store.database import Database
-from app.store.queue import WORKER_LOST, LeaseLost, Queue
-from app.store.records import Job, NewJob
+from app.store.queue import LeaseLost, Queue
+from app.store.records import Job, JobCode, NewJob
 from app.store.tables import moment_text
 
 
@@ -76,7 +76,7 @@ def test_a_job_that_kills_its_workers_is_set_aside(queue: Queue, database: Datab
         at_once(database, "leased_until")
     assert leased(queue).key == "healthy"
     (aside,) = queue.find("set_aside")
-    assert (aside.key, aside.code, aside.leased_by) == ("poison", WORKER_LOST, "")
+    assert (aside.key, aside.code, aside.leased_by) == ("poison", JobCode.WORKER_LOST, "")
     again = queue.retry(aside.id)
     assert (again.status, again.attempts) == ("queued", 0)
 
