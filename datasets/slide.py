@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from datasets.codes import RefusalCode
+from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
 from datasets.slide_levels import SlideLevel, levels_of
 from datasets.slide_sampling import Box, Pixels, Window, sampled
@@ -56,9 +57,11 @@ class Slide(ABC):
 
     Attributes:
         is_grey: Whether the file holds grey values, which are read as three equal channels.
+        dicom: The DICOM instances of its levels, without planes; None where it came as something else.
     """
 
     is_grey = False
+    dicom: DicomSource | None = None
 
     def __init__(
         self, name: str, kind: str, levels: Sequence[SlideLevel], mpp: tuple[float, float] | None = None

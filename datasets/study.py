@@ -25,11 +25,18 @@ class Loaded:
         image: The pixels on their grid.
         repairs: What was put right on the way in.
         source: The DICOM instances behind the image, for objects that must reference them; None for other formats.
+        levels: The DICOM instances of the slide whose finest level the image is: nothing is written on their frames.
     """
 
     image: Image
     repairs: tuple[Repair, ...] = ()
     source: DicomSource | None = None
+    levels: DicomSource | None = None
+
+    @property
+    def sources(self) -> tuple[DicomSource, ...]:
+        """All DICOM instances that a report about the image names."""
+        return tuple(source for source in (self.source, self.levels) if source is not None)
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,14 @@ class View:
     projection: str = ""
     used: bool = True
     dicom: DicomSource | None = None
+    further: tuple[DicomSource, ...] = ()
     repairs: tuple[Repair, ...] = ()
     flags: tuple[QualityFlag, ...] = ()
+
+    @property
+    def sources(self) -> tuple[DicomSource, ...]:
+        """The DICOM instances behind all of it; none where it came as something else."""
+        return self.further if self.dicom is None else (self.dicom, *self.further)
 
 
 class ClassifierTask(Task):
@@ -156,6 +162,7 @@ class ClassifierTask(Task):
                 repairs=tuple(repair for view in views for repair in view.repairs),
                 grid=_grid_of(views),
                 views=_records(judge, views, answers) if several else (),
+                sources=tuple(source for view in views if view.used for source in view.sources),
                 seen=tuple(Seen(one.prepared, one.image, one.source, one.used, one.dicom) for one in views),
             )
 

@@ -173,6 +173,7 @@ class Examination:
         labels: Label map on the grid of the input, written as NIfTI and DICOM SEG where its spacing is known.
         probabilities: One channel per label, for who asks for them.
         source: The DICOM instances behind the image.
+        sources: The DICOM instances behind all images that the findings rest on, which a report names.
         files: Further files of the study's folder.
         instances: Objects one by one, a number each; in memory alone.
         seen: What the network saw, in the order in which it was asked; of a slide fields about what was found.
@@ -188,6 +189,7 @@ class Examination:
     labels: Image | None = None
     probabilities: Image | None = None
     source: DicomSource | None = None
+    sources: tuple[DicomSource, ...] = ()
     files: tuple[OutputFile, ...] = ()
     instances: Image | None = None
     seen: tuple[Seen, ...] = ()

@@ -88,6 +88,7 @@ class ImageTask(Task):
             labels=said.labels,
             probabilities=prediction.probabilities if self.output.probability else None,
             source=loaded.source,
+            sources=loaded.sources,
             files=said.files,
             instances=said.instances,
             seen=(Seen(searched.image, image, chosen.series[0].uid, dicom=loaded.source),),

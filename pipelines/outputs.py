@@ -8,12 +8,15 @@ from pathlib import Path
 
 from datasets.io.atomic import atomic_path, write_text
 from datasets.io.dicom_seg import SegDescription, write_dicom_seg
+from datasets.io.dicom_sr import write_dicom_sr
 from datasets.io.nifti import write_nifti
+from pipelines.report import making_of, report_of
 from pipelines.results import Result
 from pipelines.task import Task
 
 SEGMENTATION = "segmentation.nii.gz"
 DICOM_SEG = "segmentation.dcm"
+REPORT = "report.dcm"
 PROBABILITY = "probability.nii.gz"
 RESULT = "result.json"
 
@@ -57,6 +60,11 @@ def write_result(result: Result, task: Task, folder: Path) -> Result:
         if result.source is not None:
             write_dicom_seg(result.labels, result.source, folder / DICOM_SEG, _describe(result, task))
             outputs["dicom_seg"] = DICOM_SEG
+    if result.sources:
+        segmentation = folder / DICOM_SEG if "dicom_seg" in outputs else None
+        report = report_of(result, task, segmented=segmentation is not None)
+        write_dicom_sr(report, result.sources, folder / REPORT, segmentation)
+        outputs["report"] = REPORT
     # Without a spacing there is no NIfTI; tasks on pictures hand over a file of their own.
     if result.probabilities is not None and result.probabilities.affine is not None:
         write_nifti(result.probabilities, folder / PROBABILITY)
@@ -80,16 +88,16 @@ def _remove_earlier(folder: Path, result: Result) -> None:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         named = set()
     (folder / RESULT).unlink(missing_ok=True)
-    for name in sorted({SEGMENTATION, DICOM_SEG, PROBABILITY} | named | {file.name for file in result.files}):
+    for name in sorted({SEGMENTATION, DICOM_SEG, REPORT, PROBABILITY} | named | {file.name for file in result.files}):
         (folder / name).unlink(missing_ok=True)
 
 
 def _describe(result: Result, task: Task) -> SegDescription:
+    made = making_of(result, task)
     return SegDescription(
         label_set=task.label_set,
-        algorithm=f"DenseLens {task.name} ({result.model.name})",
-        version=result.model.version,
-        # DICOM wants a serial number of what made an object; untrained weights have no hash.
-        weights_sha256=result.model.weights_sha256 or result.model.name,
-        config_digest=task.digest,
+        algorithm=made.algorithm,
+        version=made.version,
+        weights_sha256=made.weights_sha256,
+        config_digest=made.config_digest,
     )

@@ -237,8 +237,8 @@ class ErrorRecord(Document):
 class Result(Document):
     """Everything said about one study.
 
-    The arrays (`labels`, `probabilities`, `instances`), further `files` and the DICOM `source` travel with the document
-    but are not part of it: they are written to files of their own, named in `outputs`.
+    The arrays (`labels`, `probabilities`, `instances`), further `files`, the DICOM `source` of the labels and all
+    `sources` travel with the document but are no part of it: files of their own, named in `outputs`, hold them.
     """
 
     optional = frozenset({"slide", "views"})
@@ -265,6 +265,7 @@ class Result(Document):
     probabilities: Image | None = Field(default=None, exclude=True)
     instances: Image | None = Field(default=None, exclude=True)
     source: DicomSource | None = Field(default=None, exclude=True)
+    sources: tuple[DicomSource, ...] = Field(default=(), exclude=True)
     files: tuple[OutputFile, ...] = Field(default=(), exclude=True)
 
     model_config = ConfigDict(populate_by_name=True)

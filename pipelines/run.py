@@ -117,6 +117,7 @@ class Pipeline:
             labels=said.labels,
             probabilities=said.probabilities,
             source=said.source,
+            sources=said.sources,
             files=said.files,
             instances=said.instances,
         )

@@ -18,7 +18,15 @@ from packaging.version import Version
 UNWANTED = {"torchvision", "torchaudio", "pylibjpeg-libjpeg"}
 # What torch's CUDA build from PyPI brings, and its CPU build does not; torch pins their versions itself.
 OF_CUDA = ("nvidia-", "cuda-", "triton")
-LESSER = {"connected-components-3d", "fastremap", "fill-voids", "openslide-bin", "openslide-python", "psycopg", "psycopg-binary"}
+LESSER = {
+    "connected-components-3d",
+    "fastremap",
+    "fill-voids",
+    "openslide-bin",
+    "openslide-python",
+    "psycopg",
+    "psycopg-binary",
+}
 # Parts of a distribution that are offered under a permissive licence or another, of which the permissive one is taken.
 CHOSEN = {"openslide-bin": "(BSD-3-Clause OR GPL-2.0-only)"}
 # GPL and AGPL; LGPL is another word, and "GNU Lesser General" another name.

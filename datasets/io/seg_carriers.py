@@ -31,6 +31,9 @@ _COPIED = (
 _CHECKED_VR = ("DS", "AS", "CS")
 # Attributes that must be present, if only empty.
 _NEVER_ABSENT = ("PatientID", "StudyID", "AccessionNumber", "ReferringPhysicianName")
+_CHECKED_ALONE = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ContentDate", "ContentTime")
+# What of a header is looked at, for those who need not keep the rest.
+IDENTITY = (*_COPIED, *_CHECKED_ALONE, "PatientName", "AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime")
 
 
 def carriers_of(source: DicomSource, slice_mm: float) -> list[Dataset]:
@@ -77,7 +80,7 @@ def _slice_distances(planes: Sequence[Plane], otherwise_mm: float) -> tuple[floa
 def _carriers(source: DicomSource, thickness_mm: float, spacing_mm: float | None) -> list[Dataset]:
     """One header per plane, stating the geometry that was measured."""
     first = source.planes[0]
-    header = _identity(source.datasets[first.instance])
+    header = identity_of(source.datasets[first.instance])
     # One orientation for all, in the decimals DICOM has room for.
     orientation = [*first.along_row, *first.along_column]
     carriers = []
@@ -102,7 +105,7 @@ def _carriers(source: DicomSource, thickness_mm: float, spacing_mm: float | None
 
 def _film_carrier(header: Dataset) -> Dataset:
     """The header of a film, without any place."""
-    carrier = _identity(header)
+    carrier = identity_of(header)
     # A frame of reference without a position would promise geometry that nobody measured.
     for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
         carrier.pop(keyword, None)
@@ -112,7 +115,7 @@ def _film_carrier(header: Dataset) -> Dataset:
     return carrier
 
 
-def _identity(header: Dataset) -> Dataset:
+def identity_of(header: Dataset) -> Dataset:
     """Patient, study and equipment of a header, without values that the standard forbids."""
     identity = Dataset()
     for keyword in _COPIED:

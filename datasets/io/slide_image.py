@@ -48,6 +48,8 @@ class SlideAsImage:
             # Read as if pixels were square, at their own size: one pixel of the file is one of the image.
             pixels = slide.with_mpp(1.0).read(0.0, 0.0, columns, rows, 1.0)
             affine = None if slide.mpp is None else np.diag([mpp[0] / 1000, mpp[1] / 1000, 1.0, 1.0])
+            levels = slide.dicom
         array = pixels[..., :1] if slide.is_grey else pixels
         stacked = np.ascontiguousarray(array.transpose(2, 0, 1))[:, np.newaxis].transpose(0, 3, 2, 1)
-        return Loaded(Image(stacked, Intensity.GREY if slide.is_grey else Intensity.COLOUR, affine), repairs)
+        intensity = Intensity.GREY if slide.is_grey else Intensity.COLOUR
+        return Loaded(Image(stacked, intensity, affine), repairs, levels=levels)

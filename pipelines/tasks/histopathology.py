@@ -147,7 +147,8 @@ class Histopathology(Task):
                     pixels = slide.with_mpp(1.0).read(0.0, 0.0, self.patch_px, self.patch_px, 1.0)
                     said = self._judge(network).examine_patch(pixels)
                     return replace(said, repairs=repairs, seen=(loose_field(pixels, network.input),))
-            return replace(self._examine_slide(slide, network, instruments, clock), repairs=repairs)
+            said = self._examine_slide(slide, network, instruments, clock)
+            return replace(said, repairs=repairs, sources=() if slide.dicom is None else (slide.dicom,))
 
     def _opened(self, series: Series) -> tuple[Slide, tuple[Repair, ...]]:
         """The slide of a series, its picture taken for one, and what is known about it from outside."""

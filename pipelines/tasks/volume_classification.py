@@ -131,6 +131,7 @@ class VolumeClassification(ClassifierTask):
                 prepared=prepared,
                 image=images[0],
                 dicom=loaded[0].source,
+                further=tuple(one.source for one in loaded[1:] if one.source is not None),
                 repairs=_once(loaded),
             )
         ]

@@ -253,7 +253,11 @@ def test_a_dicom_series_gets_a_segmentation_that_references_it(oracle: Pipeline,
             (scored,) = _run(inventory.studies, scorer, out)
         assert scored.entry.folder == series[0].StudyInstanceUID
         document = _document(out, scored.entry.folder)
-        assert document["outputs"] == {"segmentation": "segmentation.nii.gz", "dicom_seg": "segmentation.dcm"}
+        assert document["outputs"] == {
+            "segmentation": "segmentation.nii.gz",
+            "dicom_seg": "segmentation.dcm",
+            "report": "report.dcm",
+        }
         segmentation = pydicom.dcmread(out / scored.entry.folder / "segmentation.dcm")
         (referenced,) = segmentation.ReferencedSeriesSequence
         assert referenced.SeriesInstanceUID == series[0].SeriesInstanceUID == document["study"]["series_uid"]

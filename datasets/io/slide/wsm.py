@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit
 from wsidicom import errors
@@ -15,7 +16,10 @@ from wsidicom.file.wsidicom_file_image_data import WsiDicomFileImageData
 from wsidicom.geometry import Point
 
 from datasets.codes import RefusalCode
+from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
+from datasets.io.dicom.instance import lenient
+from datasets.io.seg_carriers import IDENTITY
 from datasets.io.slide.nonsense import NONSENSE
 from datasets.io.slide.strict_jpeg import StrictJpeg, has_end
 from datasets.slide import Slide, levels_of
@@ -85,6 +89,7 @@ class WsmSlide(Slide):
                 raise _unreadable(name, f"{type(error).__name__}: {error}") from error
             super().__init__(name, "DICOM WSM", levels_of(sizes), _mpp(self._matrices[0].data))
             self.is_grey = int(self._matrices[0].data.samples_per_pixel) == 1
+            self.dicom = _instances(files)
             self._jpeg = StrictJpeg()
             stack.callback(self._jpeg.close)
             self._open = stack.pop_all()
@@ -126,6 +131,13 @@ class WsmSlide(Slide):
     def close(self) -> None:
         """Close the files."""
         self._open.close()
+
+
+def _instances(files: Sequence[Path]) -> DicomSource:
+    """The headers of a slide's files, without the places of their tiles, which can be a hundred thousand."""
+    wanted = [*IDENTITY, "SOPClassUID", "SOPInstanceUID", "Rows", "Columns", "SpecificCharacterSet"]
+    with lenient():
+        return DicomSource(tuple(dcmread(file, stop_before_pixels=True, specific_tags=wanted) for file in files), ())
 
 
 def _levels(found: Sequence[WsiDicomFileImageData], name: str) -> tuple[_Level, ...]:
