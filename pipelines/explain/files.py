@@ -60,6 +60,13 @@ class Explained:
         return tuple(MEANING[reason] for reason in self.card.reasons) if self.card else ()
 
     @property
+    def shown(self) -> Image:
+        """The map as it is drawn: of a method whose zero means nothing, from its lowest value on."""
+        if not self.method.from_lowest:
+            return self.heat
+        return Image(self.heat.array - self.heat.array.min(), self.heat.intensity, self.heat.affine)
+
+    @property
     def stem(self) -> str:
         """Of its files' names."""
         parts = [self.label, self.about, f"film {self.film}" if self.film else "", self.method.method_name()]
@@ -134,7 +141,7 @@ def _write_tiff(one: Explained, path: Path) -> None:
 def _write_dicom(one: Explained, task: Task, model: ModelId, path: Path) -> None:
     """What speaks for the label, as shares of its strongest value: a viewer knows no values below zero."""
     assert one.seen.dicom is not None  # noqa: S101 - asked before
-    positive = np.maximum(one.heat.array, 0.0)
+    positive = np.maximum(one.shown.array, 0.0)
     strongest = float(positive.max(initial=0.0))
     shares = positive / strongest if strongest > 0.0 else positive
     label = next((own for own in task.label_set.labels if own.name == one.label), one.label)
@@ -170,7 +177,7 @@ class Drawn:
 
 def drawn(one: Explained) -> Drawn:
     """What shows most of a map: a picture as it lies, of a volume the axial slice on which the map is strongest."""
-    heat, picture, aspect = one.heat, one.seen.image, 1.0
+    heat, picture, aspect = one.shown, one.seen.image, 1.0
     if not one.is_picture:
         heat, picture = reorient(heat, _CANONICAL), reorient(picture, _CANONICAL)
     if heat.affine is not None:

@@ -36,6 +36,8 @@ class Method(Settings, ABC):
     """Whether it goes back through the network, which one rewritten for inference does not allow."""
     signed: ClassVar[bool] = False
     """Whether a map tells what speaks against the target by values below zero."""
+    from_lowest: ClassVar[bool] = False
+    """Whether only differences within a map mean something: it is shown from its lowest value on, not from zero."""
     singles_out: ClassVar[bool] = True
     """Whether it can tell the lesion that is meant from others of its kind."""
     complete: ClassVar[bool] = False

@@ -25,6 +25,8 @@ class Rise(Method):
     """RISE: the probability left, averaged over the masks that show a pixel."""
 
     needs_gradients: ClassVar[bool] = False
+    # Every pixel has at least what is left of the probability when other pixels are shown.
+    from_lowest: ClassVar[bool] = True
     sparing: ClassVar[Mapping[str, int]] = {"masks": 500}
 
     masks: int = Field(default=4000, ge=1, description="random masks")

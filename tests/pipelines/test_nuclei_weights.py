@@ -15,24 +15,12 @@ from pipelines.classifier_training import ClassifierSchedule, train_classifier
 from pipelines.metrics.iou import iou
 from pipelines.model_store import Card, read_card, save_weights
 from pipelines.nuclei_augmentation import Crops, batches
-from pipelines.nuclei_data import Labelled, read_labelled, split
+from pipelines.nuclei_data import read_labelled, split
 from pipelines.nuclei_weights import loss_of, main, network_of
 from pipelines.task import load_task
-from tests.pipelines.discs import discs
+from tests.pipelines.labelled_discs import cells
 
 SMALL = UNetPlusPlusConfig(in_channels=3, out_channels=3, features=(6, 12, 24), normalisation="batch")
-
-
-def cells(seed: int) -> Labelled:
-    """Six discs, of which none touch, brighter than what is around them."""
-    rng = np.random.default_rng(seed)
-    nuclei = np.zeros((64, 96), np.uint16)
-    for number in range(6):
-        row, column = divmod(number, 3)
-        at = (16 + 32 * row + rng.uniform(-3, 3), 16 + 32 * column + rng.uniform(-3, 3), rng.uniform(7, 11))
-        nuclei[discs(nuclei.shape, at)] = number + 1
-    pixels = np.where(nuclei > 0, 180, 60) + rng.normal(0, 12, nuclei.shape)
-    return Labelled(Path(f"{seed}.png"), np.stack([np.clip(pixels, 0, 255).astype(np.uint8)] * 3), nuclei)
 
 
 def test_loss_by_hand() -> None:

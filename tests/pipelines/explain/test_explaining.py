@@ -16,9 +16,11 @@ from datasets.io.nifti import read_nifti
 from datasets.phantoms import ct_phantom, default_grid, film_phantom, slide_phantom
 from datasets.picture_slide import PictureSlide
 from datasets.study import Loaded, Series, Study
-from pipelines.examination import Clock
+from pipelines.examination import Clock, Seen
 from pipelines.explain.explaining import Explaining
+from pipelines.explain.files import Explained, drawn
 from pipelines.explain.grad_cam import GradCam
+from pipelines.explain.rise import Rise
 from pipelines.explain.targets import ClassLogit
 from pipelines.explain.wanted import Wanted
 from pipelines.outputs import write_result
@@ -216,3 +218,11 @@ def test_both_doors_write_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureF
         assert first[name] == second[name]
     told = [json.loads(one["result.json"])["explanations"] for one in (first, second)]
     assert told[0] == told[1]
+
+
+def test_a_map_whose_zero_means_nothing_is_drawn_from_its_lowest_value() -> None:
+    values = np.linspace(0.4, 0.9, 16, dtype=np.float32).reshape(1, 4, 4, 1)
+    heat = Image(values, Intensity.GREY)
+    rise, grad_cam = (Explained(chosen, "mass", "", heat, Seen(heat, heat), None) for chosen in (Rise(), GradCam()))
+    np.testing.assert_allclose(drawn(rise).heat, heat.slices()[0] - 0.4, atol=1e-6)
+    np.testing.assert_array_equal(drawn(grad_cam).heat, heat.slices()[0])

@@ -115,7 +115,6 @@ def test_nuclei_are_told_from_background_as_well_as_aimed_at() -> None:
     assert card.held_out["foreground_iou"] >= 0.87
 
 
-@pytest.mark.xfail(strict=True, reason="the weights that ship are short of it by 0.002: docs/model-cards/nuclei.md")
 def test_the_mean_over_thresholds_that_is_aimed_at() -> None:
     card = read_card(find_weights("nuclei"))
     assert card is not None
