@@ -12,7 +12,7 @@ from networks.configs import NetworkConfig
 from networks.inference import for_inference
 from pipelines.ensemble import Ensemble, member_files, model_of
 from pipelines.examination import Compute
-from pipelines.model_store import Card, find_weights, load_weights, read_card, untrained
+from pipelines.model_store import Card, find_weights, is_folder, load_weights, read_card, untrained
 from pipelines.results import FlagCode, ModelId, QualityFlag
 
 # Random weights are the same ones every time, so that a run with them can be repeated.
@@ -48,7 +48,7 @@ def load_network(config: NetworkConfig, weights: str | None, compute: Compute) -
     Raises:
         WeightsError: The weights are not there or do not fit the network, or such a network is not asked together.
     """
-    if weights is not None and Path(weights).is_dir():
+    if weights is not None and is_folder(weights):
         if config.name == "h_dense_unet":
             got = f"the folds in {weights}"
             raise WeightsError("one file of weights for h_dense_unet, which is streamed", got, "name one of them")
@@ -72,7 +72,7 @@ def load_as_built(config: NetworkConfig, weights: str | None, device: str) -> nn
     """
     network = build(config, seed=_UNTRAINED_SEED)
     if weights is not None:
-        if Path(weights).is_dir():
+        if is_folder(weights):
             raise WeightsError("one file of weights, to explain what it says", f"the folds in {weights}", "name one")
         load_weights(network, config, find_weights(weights))
     return network.to(device=device).eval()

@@ -46,6 +46,12 @@ def find_weights(name_or_path: str) -> Path:
     return path
 
 
+def is_folder(name_or_path: str) -> bool:
+    """Whether weights are a folder with the folds of a cross-validation: of shipped ones the name comes first."""
+    shipped = {path.stem for path in SHIPPED_FOLDER.glob("*.safetensors")}
+    return name_or_path not in shipped and Path(name_or_path).is_dir()
+
+
 def load_weights(network: nn.Module, config: NetworkConfig, path: Path) -> ModelId:
     """Load weights into a network, all of them or none.
 

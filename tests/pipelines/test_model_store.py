@@ -16,6 +16,7 @@ from networks.inference import for_inference
 from pipelines.model_store import (
     Card,
     find_weights,
+    is_folder,
     list_weights,
     load_weights,
     read_card,
@@ -219,3 +220,11 @@ def test_how_weights_were_learnt_is_no_reason_to_refuse_them(saved: Path) -> Non
     load_weights(network, CONFIG.model_copy(update={"dropout": 0.1, "norm_momentum": 0.5}), saved)
     original = build(CONFIG, seed=1).state_dict()
     assert all(torch.equal(original[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_folder_of_that_name_does_not_hide_weights_that_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nuclei").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_folder("nuclei")
+    assert is_folder("./nuclei")
+    assert find_weights("nuclei").is_file()
