@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # auto: uv, and pip where uv cannot be had or fails; pip: pip alone.
 INSTALLER ?= auto
-TEST_PACKAGES := dcmtk dicom3tools postgresql
-TEST_PROGRAMS := dcmdump dciodvfy pg_lsclusters
+TEST_PACKAGES := dcmtk dicom3tools postgresql chromium fonts-dejavu-core poppler-utils
+TEST_PROGRAMS := dcmdump dciodvfy pg_lsclusters chromium pdftotext
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # liver_on_real_scans needs scans of your own: `denselens bench liver_on_real_scans -- --data DIR`.

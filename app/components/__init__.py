@@ -1,0 +1,1 @@
+"""What pages draw values with; components know neither services nor the store."""
