@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from datasets.audit.facts import CaseFacts, LabelFacts, Survey
-from datasets.audit.fit import T_SHIFTED, T_WINS, Z_FITS, Fit, Move, exchange
+from datasets.audit.fit import T_SHIFTED, T_WINS, Z_AND_T, Z_FITS, Fit, Move, exchange
 from datasets.audit.geometry import lies_on_image
 from datasets.defects import Defect, DefectCode, Gravity
 
@@ -96,7 +96,9 @@ def _within(group: Sequence[tuple[CaseFacts, LabelFacts, Fit]]) -> Iterator[tupl
     for at, (case, _, found) in enumerate(group):
         for other, (z, t) in sorted(better[at].items(), key=lambda item: -item[1][0])[:1]:
             mutual = at in better[other]
-            if mutual or t >= T_SHIFTED:
+            # Among many cases alike one fits an image a little better than its own, though its own fits: t is of one
+            # comparison, and this is the best of as many as there are cases.
+            if mutual or t >= (T_SHIFTED if found.z < Z_FITS else Z_AND_T):
                 name = group[other][0].name
                 told = f"the labels of {name} fit this image better than its own: z {z:.1f} for {found.z:.1f}"
                 told += ", and the other way round" if mutual else ""

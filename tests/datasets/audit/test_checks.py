@@ -15,8 +15,10 @@ from datasets.example import ClassTruth, Dataset, Example, FindingsTruth, MaskTr
 from datasets.geometry import Grid, grid_from_axes
 from datasets.image import Image, Intensity
 from datasets.labels import LIVER_AND_TUMOR
+from datasets.phantoms import default_grid
 from datasets.study import Study
 from tests.datasets.audit.phantom_sets import NAMES, Held, dataset, masked
+from tests.datasets.export.liver_set import phantom_example
 
 MM = (0.8, 0.8, 2.5)
 MATRIX = (512, 512, 84)
@@ -220,3 +222,11 @@ def test_a_label_of_hardly_any_voxels() -> None:
     (found,) = audit(dataset([example]))
     assert (found.code, found.gravity) == (DefectCode.CLASS_IMBALANCE, "warning")
     assert "1 to 2667" in found.found  # 8000 / 3
+
+
+def test_labels_that_fit_are_not_another_cases_because_those_fit_a_little_better() -> None:
+    # Of twelve phantoms on this grid the labels of 109 fit the image of 105 a little better than its own.
+    grid = default_grid((2.0, 2.0, 4.0))
+    names = LIVER_AND_TUMOR.names
+    examples = tuple(phantom_example(seed, grid) for seed in (105, 109, 101, 102))
+    assert audit(Dataset("Phantom livers", "memory", examples, names)) == ()
