@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from datasets.geometry import Affine, ras_from_lps
+from datasets.io.dicom_uid import is_uid
+
+# What an object that refers to an instance has to tell of it.
+_NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +64,9 @@ class DicomSource:
 
     datasets: tuple[Dataset, ...]
     planes: tuple[Plane, ...]
+
+    @property
+    def misnamed(self) -> tuple[str, ...]:
+        """Keywords of identifiers that are no UIDs in some instance, to which no object can refer then."""
+        names = (*_NAMES, "FrameOfReferenceUID") if self.planes else _NAMES
+        return tuple(name for name in names if not all(is_uid(header.get(name)) for header in self.datasets))

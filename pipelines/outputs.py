@@ -11,7 +11,7 @@ from datasets.io.dicom_seg import SegDescription, write_dicom_seg
 from datasets.io.dicom_sr import write_dicom_sr
 from datasets.io.nifti import write_nifti
 from pipelines.report import making_of, report_of
-from pipelines.results import Result
+from pipelines.results import FlagCode, Result, flag
 from pipelines.task import Task
 
 SEGMENTATION = "segmentation.nii.gz"
@@ -54,13 +54,19 @@ def write_result(result: Result, task: Task, folder: Path) -> Result:
     start = time.perf_counter()
     _remove_earlier(folder, result)
     outputs: dict[str, str] = {}
+    misnamed = _misnamed(result)
+    if misnamed:
+        # What refers to something else than its source is worse than what is not there.
+        message = f"{' and '.join(misnamed)} of the source can name nothing: no DICOM object about it was written"
+        told = flag(FlagCode.REPORT_NOT_WRITTEN, "warning", message)
+        result = result.model_copy(update={"quality": (*result.quality, told)})
     if result.labels is not None and result.labels.affine is not None:
         write_nifti(result.labels, folder / SEGMENTATION)
         outputs["segmentation"] = SEGMENTATION
-        if result.source is not None:
+        if result.source is not None and not misnamed:
             write_dicom_seg(result.labels, result.source, folder / DICOM_SEG, _describe(result, task))
             outputs["dicom_seg"] = DICOM_SEG
-    if result.sources:
+    if result.sources and not misnamed:
         segmentation = folder / DICOM_SEG if "dicom_seg" in outputs else None
         report = report_of(result, task, segmented=segmentation is not None)
         write_dicom_sr(report, result.sources, folder / REPORT, segmentation)
@@ -90,6 +96,11 @@ def _remove_earlier(folder: Path, result: Result) -> None:
     (folder / RESULT).unlink(missing_ok=True)
     for name in sorted({SEGMENTATION, DICOM_SEG, REPORT, PROBABILITY} | named | {file.name for file in result.files}):
         (folder / name).unlink(missing_ok=True)
+
+
+def _misnamed(result: Result) -> tuple[str, ...]:
+    sources = (*result.sources, *([] if result.source is None else [result.source]))
+    return tuple(dict.fromkeys(keyword for source in sources for keyword in source.misnamed))
 
 
 def _describe(result: Result, task: Task) -> SegDescription:

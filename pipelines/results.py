@@ -48,6 +48,7 @@ class FlagCode(StrEnum):
     LITTLE_TISSUE = "little_tissue"
     STAIN_NOT_NORMALISED = "stain_not_normalised"
     RESOLUTION_TOO_COARSE = "resolution_too_coarse"
+    REPORT_NOT_WRITTEN = "report_not_written"
 
 
 class FailureCode(StrEnum):

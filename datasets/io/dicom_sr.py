@@ -15,12 +15,12 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr.value_types import ContentItem
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from datasets.dicom_source import DicomSource
 from datasets.io import report_concepts as concepts
 from datasets.io.atomic import atomic_path
-from datasets.io.dicom_uid import content_date_time, derive_uid
+from datasets.io.dicom_uid import content_date_time, derive_uid, is_uid
 from datasets.io.report_content import ReportDescription
 from datasets.io.report_groups import Setting, empty_group, group_of, text_item
 from datasets.io.seg_carriers import identity_of
@@ -28,9 +28,7 @@ from datasets.io.seg_object import LONG_STRING, RESEARCH_USE_ONLY, code_of
 
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
 _OF_CONTEXT = hd.sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
-_NOTICE = (
-    f"{RESEARCH_USE_ONLY}, not a medical device: made by software, read by nobody, not for diagnosis or treatment."
-)
+_NOTICE = f"{RESEARCH_USE_ONLY}, not a medical device: made by software, {{}}, not for diagnosis or treatment."
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -49,14 +47,17 @@ def write_dicom_sr(
         segmentation: The DICOM Segmentation that was written beside it, whose segments the statements name.
 
     Raises:
-        ValueError: There is no source, sources are of several studies, or a statement names a segment that is not
-            there.
+        ValueError: There is no source, sources are of several studies or have no UIDs to name them by, or a statement
+            names a segment that is not there.
         OSError: A file cannot be read or written.
     """
     headers = [header for source in sources for header in source.datasets]
-    studies = {str(header.StudyInstanceUID) for header in headers}
+    studies = {str(header.get("StudyInstanceUID")) for header in headers}
     if len(studies) != 1:
         raise ValueError(f"expected sources of one study; got {len(studies)}")
+    misnamed = [keyword for source in sources for keyword in source.misnamed]
+    if misnamed:
+        raise ValueError(f"expected sources with UIDs; got others in {', '.join(dict.fromkeys(misnamed))}")
     seg = None if segmentation is None else pydicom.dcmread(segmentation, stop_before_pixels=True)
     _check_segments(description, seg)
     document = _document(description, sources, headers, seg)
@@ -141,7 +142,9 @@ def _content(
     content = report[0].ContentSequence
     # The library comes before what is said about its images (TID 1500, row 5).
     content.insert(len(content) - 1, _library(headers))
-    for remark in (_NOTICE, *description.remarks):
+    decided = any(statement.by_reader or statement.decision for statement in description.statements)
+    notice = _NOTICE.format("with what a reader decided, verified by nobody" if decided else "read by nobody")
+    for remark in (notice, *description.remarks):
         content.append(text_item(code_of(concepts.COMMENT), remark))
     return report
 
@@ -184,9 +187,9 @@ def _library(headers: Sequence[Dataset]) -> ContentItem:
 
 def _shared(header: Dataset) -> tuple[str, str, int, int]:
     """Modality, frame of reference, rows, columns."""
-    texts = (str(header.get(keyword) or "") for keyword in ("Modality", "FrameOfReferenceUID"))
-    modality, frame = texts
-    return modality, frame, int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    modality, frame = (str(header.get(keyword) or "") for keyword in ("Modality", "FrameOfReferenceUID"))
+    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    return modality, frame if is_uid(frame) else "", rows, columns
 
 
 def _descriptors(modality: str, frame_uid: str, rows: int, columns: int) -> Iterator[ContentItem]:
@@ -203,6 +206,8 @@ def _carrier(header: Dataset) -> Dataset:
     """Patient and study of a header, without values that the standard forbids."""
     carrier = identity_of(header)
     carrier.update(_brief(header))
+    # Patient and study are of one form in all classes, and highdicom does not know them all.
+    carrier.SOPClassUID = SecondaryCaptureImageStorage
     return carrier
 
 
@@ -215,8 +220,12 @@ def _brief(header: Dataset) -> Dataset:
 
 
 def _settle(document: Dataset, header: Dataset) -> None:
-    """Put right what highdicom fills with the clock, and the name that it would log."""
+    """Put right what highdicom fills with the clock, what stood in, and the name that it would log."""
     document.PatientName = header.get("PatientName") or ""
+    for study in document.CurrentRequestedProcedureEvidenceSequence:
+        for item in (item for series in study.ReferencedSeriesSequence for item in series.ReferencedSOPSequence):
+            if item.ReferencedSOPInstanceUID == header.SOPInstanceUID:
+                item.ReferencedSOPClassUID = str(header.SOPClassUID)
     document.InstanceCreationDate = document.ContentDate
     document.InstanceCreationTime = document.ContentTime
     for equipment in document.get("ContributingEquipmentSequence") or ():

@@ -19,6 +19,17 @@ _DATE_KEYWORDS = (
 )
 
 
+# Components that begin with a zero are forbidden (PS3.5, 9.1), but there are archives full of them.
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LONGEST_UID = 64
+
+
+def is_uid(value: object) -> bool:
+    """Whether a value identifies something: numbers with dots between them, 64 characters at most."""
+    text = str(value or "")
+    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
+
+
 def derive_uid(*parts: str) -> str:
     """Derive a DICOM UID from texts.
 

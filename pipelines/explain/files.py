@@ -119,7 +119,8 @@ def _file(name: str, write: Callable[[Path], None]) -> OutputFile:
 
 def _fits_dicom(one: Explained) -> bool:
     source = one.seen.dicom
-    return source is not None and (one.heat.affine is not None or len(source.planes) == 1)
+    placed = one.heat.affine is not None or (source is not None and len(source.planes) == 1)
+    return source is not None and placed and not source.misnamed
 
 
 def _write_nifti(heat: Image, path: Path) -> None:
