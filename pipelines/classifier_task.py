@@ -25,8 +25,9 @@ from networks.configs import Input
 from pipelines.calibration import Platt
 from pipelines.classification import Answers, AnyHead, ClassesHead, FindingsHead, Head, Judge, ScoreHead, mean_of
 from pipelines.examination import Chosen, Clock, Examination, Instruments, Seen
+from pipelines.image_records import GridRecord
 from pipelines.model_store import Card
-from pipelines.results import GridRecord, QualityFlag, ViewRecord
+from pipelines.results import QualityFlag, ViewRecord
 from pipelines.sliding_window import StreamOptions, autocast_of
 from pipelines.task import Task
 from pipelines.tensors import as_tensor

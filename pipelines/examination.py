@@ -11,7 +11,8 @@ from datasets.dicom_source import DicomSource
 from datasets.image import Image
 from datasets.study import Series
 from networks.configs import NetworkConfig
-from pipelines.results import Finding, GridRecord, OutputFile, QualityFlag, Quantity, SlideRecord, ViewRecord
+from pipelines.image_records import GridRecord, SlideRecord
+from pipelines.results import Finding, OutputFile, QualityFlag, Quantity, ViewRecord
 
 if TYPE_CHECKING:
     import torch

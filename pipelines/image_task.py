@@ -20,8 +20,8 @@ from pipelines.examination import (
     Prediction,
     Seen,
 )
+from pipelines.image_records import GridRecord
 from pipelines.localise import Searched
-from pipelines.results import GridRecord
 from pipelines.task import Task, load_task
 
 

@@ -16,10 +16,11 @@ from pydantic import ConfigDict, Field
 from datasets.codes import Repair
 from datasets.dicom_source import DicomSource
 from datasets.errors import InputRefused
-from datasets.geometry import Grid
 from datasets.image import Image
+from datasets.labels import Label, LabelSet
 from pipelines.document import Document
 from pipelines.explain.card import ScoreCard
+from pipelines.image_records import GridRecord, LabelRecord, SlideRecord
 
 Severity = Literal["info", "warning", "error"]
 
@@ -171,31 +172,6 @@ class StudyRecord(Document):
     series_uid: str
 
 
-class GridRecord(Document):
-    """The grid of the input image, which is the grid of the mask; the affine maps to RAS mm."""
-
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    affine: tuple[tuple[float, ...], ...]
-
-    @classmethod
-    def of(cls, grid: Grid) -> "GridRecord":
-        """Record a grid."""
-        return cls(
-            shape=grid.shape,
-            spacing_mm=grid.spacing_mm,
-            affine=tuple(tuple(float(v) for v in row) for row in grid.affine),
-        )
-
-
-class SlideRecord(Document):
-    """Size of a slide at its finest level, and how fine that is."""
-
-    size_px: tuple[int, int]
-    mpp: tuple[float, float] = Field(description="Micrometres per pixel, along columns and rows")
-    kind: str
-
-
 class ViewRecord(Document):
     """What was said about one film of a study, before the views were put together."""
 
@@ -240,14 +216,16 @@ class Result(Document):
 
     The arrays (`labels`, `probabilities`, `instances`), further `files`, the DICOM `source` of the labels and all
     `sources` travel with the document but are no part of it: files of their own, named in `outputs`, hold them.
+    `label_set` says what the values of the mask are, `config_digest` which settings the task had.
     """
 
-    optional = frozenset({"slide", "views"})
+    optional = frozenset({"slide", "views", "label_set", "config_digest"})
 
     schema_: int = Field(default=1, alias="schema")
     study: StudyRecord
     task: str
     model: ModelId
+    config_digest: str = ""
     device: str = "cpu"
     grid: GridRecord | None = None
     slide: SlideRecord | None = None
@@ -258,6 +236,7 @@ class Result(Document):
     explanations: tuple[Explanation, ...] = ()
     outputs: dict[str, str] = Field(default_factory=dict)
     segmentation_sha256: str | None = None
+    label_set: tuple[LabelRecord, ...] = ()
     error: ErrorRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     research_use_only: Literal[True] = True
@@ -270,6 +249,11 @@ class Result(Document):
     files: tuple[OutputFile, ...] = Field(default=(), exclude=True)
 
     model_config = ConfigDict(populate_by_name=True)
+
+    @property
+    def labels_told(self) -> LabelSet:
+        """The label set of its mask, as the document tells it; empty where it has none."""
+        return LabelSet(tuple(Label(**dict(label)) for label in self.label_set))
 
     @property
     def result_digest(self) -> str:

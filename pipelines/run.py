@@ -11,6 +11,7 @@ from torch import nn
 from datasets.errors import ConfigError
 from datasets.study import Series, Study
 from pipelines.examination import Chosen, Clock, Compute, Examination, Instruments
+from pipelines.image_records import LabelRecord
 from pipelines.loaded_network import LoadedNetwork, load_network
 from pipelines.localise import Localiser
 from pipelines.results import ModelId, QualityFlag, Result, StudyRecord, digest_of_labels
@@ -105,6 +106,7 @@ class Pipeline:
             study=record_of(study, chosen.series[0]),
             task=self.task.name,
             model=self.model,
+            config_digest=self.task.digest,
             device=self.compute.device,
             grid=said.grid,
             slide=said.slide,
@@ -113,6 +115,7 @@ class Pipeline:
             quality=(*map(QualityFlag.of_repair, repairs), *self.flags, *said.flags),
             views=said.views,
             segmentation_sha256=digest_of_labels(said.labels) if said.labels is not None else None,
+            label_set=tuple(map(LabelRecord.of, self.task.label_set.labels)),
             seconds=clock.seconds,
             labels=said.labels,
             probabilities=said.probabilities,

@@ -35,10 +35,10 @@ from pipelines.histology.settings import HotSpotSettings, Probability, RefinerSe
 from pipelines.histology.slide_files import SlideFiles
 from pipelines.histology.stain import StainNormaliser, Stains, estimate_stains
 from pipelines.histology.tissue import Tissue, find_tissue
+from pipelines.image_records import SlideRecord
 from pipelines.model_store import Card
 from pipelines.patch_input import IMAGENET
 from pipelines.regions import Mask
-from pipelines.results import SlideRecord
 from pipelines.task import Task
 
 _REFINER = "refiner"

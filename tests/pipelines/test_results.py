@@ -13,11 +13,11 @@ from datasets.errors import InputRefused
 from datasets.geometry import grid_from_axes
 from datasets.image import Image, Intensity
 from pipelines.explain.card import ScoreCard
+from pipelines.image_records import GridRecord
 from pipelines.results import (
     ErrorRecord,
     Explanation,
     Finding,
-    GridRecord,
     Location,
     ModelId,
     QualityFlag,
