@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import isclose
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from datasets.io.report_content import Assessment, Measure, ReportDescription, S
 from datasets.io.seg_object import Making
 from datasets.labels import CHEST_XRAY_14, CodedConcept, Label, LabelSet
 from pipelines.results import Finding, Location, Quantity, Result
-from pipelines.task import Task
 
 # Where a finding lies in the body is known from its label where that names an organ, or from the labels' own data set.
 _SITES: dict[str, CodedConcept] = {"liver_tumor": LIVER, **dict.fromkeys(CHEST_XRAY_14, CHEST)}
@@ -19,7 +19,23 @@ _SITES: dict[str, CodedConcept] = {"liver_tumor": LIVER, **dict.fromkeys(CHEST_X
 _WHOLE_ML = ("volume", "burden")
 
 
-def making_of(result: Result, task: Task) -> Making:
+class Scorer(Protocol):
+    """What a report has to know of the task that made a result; every `Task` is one."""
+
+    @property
+    def name(self) -> str:
+        """By which people ask for it."""
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of its settings."""
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What its label maps hold."""
+
+
+def making_of(result: Result, task: Scorer) -> Making:
     """What made a result, as DICOM objects name it."""
     return Making(
         algorithm=f"DenseLens {task.name} ({result.model.name})",
@@ -30,7 +46,7 @@ def making_of(result: Result, task: Task) -> Making:
     )
 
 
-def report_of(result: Result, task: Task, *, segmented: bool) -> ReportDescription:
+def report_of(result: Result, task: Scorer, *, segmented: bool) -> ReportDescription:
     """What a report says of a result: every finding, every quantity, every flag.
 
     Args:

@@ -27,6 +27,7 @@ class SegDescription:
         series_description: What a person reads in a list of series; "RESEARCH USE ONLY" is put in front.
         series_number: Number of the new series within the study, positive.
         algorithm_type: "MANUAL" for what people drew: no algorithm is named then.
+        identity: What else tells the series from others of the same making, such as whose edit it is.
     """
 
     label_set: LabelSet
@@ -37,6 +38,7 @@ class SegDescription:
     series_description: str = "Segmentation"
     series_number: int = 9001
     algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    identity: tuple[str, ...] = ()
 
     @property
     def making(self) -> Making:
@@ -73,6 +75,7 @@ def write_dicom_seg(labels: Image, source: DicomSource, path: Path, description:
         series_description=description.series_description,
         series_number=description.series_number,
         encoding={"segmentation_type": hd.seg.SegmentationTypeValues.BINARY},
+        identity=description.identity,
     )
     write_seg_object(frames, source, labels.grid.spacing_mm[2], what, path)
 

@@ -123,6 +123,8 @@ VERDICT = own("verdict", "Reader's verdict")
 READER = own("reader", "Reader who decided")
 DECIDED_AT = own("decided_at", "Time of the decision")
 REASON = own("reason", "Reader's reason")
+REASON_CODE = own("reason_code", "Reader's reason, coded")
+SAID_TO_BE = own("said_to_be", "What the reader calls it")
 
 
 def finding_concept(label: Label | str) -> CodedConcept:

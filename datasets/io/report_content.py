@@ -63,6 +63,8 @@ class Decision:
         reader: Who decided, as the reader's own system names them; not empty.
         at: When, with a time zone.
         reason: In the reader's words; "" where none was given.
+        code: Why, coded, in snake case; "" where that was not said.
+        said_to_be: What the reader calls it; "" where that is what the statement says.
 
     Raises:
         ValueError: The verdict is none of the three, nobody decided, or the time has no zone.
@@ -72,6 +74,8 @@ class Decision:
     reader: str
     at: datetime
     reason: str = ""
+    code: str = ""
+    said_to_be: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
@@ -96,6 +100,7 @@ class Statement:
         centre_mm: Centroid in the patient, RAS mm.
         site: Where in the body it is, coded; None where that goes without saying.
         decision: What a reader made of it; None where nobody has decided.
+        by_reader: Whether a reader says it, and no algorithm does.
 
     Raises:
         ValueError: Several segments, or none, are said to stand for it.
@@ -110,6 +115,7 @@ class Statement:
     centre_mm: tuple[float, float, float] | None = None
     site: CodedConcept | None = None
     decision: Decision | None = None
+    by_reader: bool = False
 
     def __post_init__(self) -> None:
         if self.alone and len(self.segments) != 1:
@@ -125,9 +131,10 @@ class Statement:
     @property
     def tracking(self) -> str:
         """What tells it from the others of a report, for people: "liver_tumor 2", "liver, measured as a whole"."""
-        if self.assessment is None:
-            return f"{self.name}, measured as a whole"
-        return self.name if self.number is None else f"{self.name} {self.number}"
+        named = self.name if self.number is None else f"{self.name} {self.number}"
+        if self.by_reader:
+            return f"{named}, by a reader"
+        return f"{self.name}, measured as a whole" if self.assessment is None else named
 
 
 @dataclass(frozen=True)

@@ -51,19 +51,14 @@ def group_of(statement: Statement, setting: Setting) -> Group:
     to a segment of three lesions would show all three for each.
     """
     identifier = hd.sr.TrackingIdentifier(
-        uid=derive_uid(
-            "tracking",
-            setting.study_uid,
-            setting.task,
-            statement.name,
-            "measured" if statement.assessment is None else str(statement.number or ""),
-        ),
+        uid=derive_uid("tracking", setting.study_uid, setting.task, statement.name, _which(statement)),
         identifier=statement.tracking,
     )
     shared: dict[str, Any] = {
         "tracking_identifier": identifier,
         "finding_type": None if statement.label is None else code_of(concepts.finding_concept(statement.label)),
-        "algorithm_id": algorithm_of(setting.making),
+        # What a reader says was made by no algorithm.
+        "algorithm_id": None if statement.by_reader else algorithm_of(setting.making),
         "finding_sites": None if statement.site is None else [hd.sr.FindingSite(code_of(statement.site))],
         "measurements": list(_measurements(statement, setting)),
         "qualitative_evaluations": list(_evaluations(statement)),
@@ -112,6 +107,14 @@ def algorithm_of(making: Making) -> hd.sr.AlgorithmIdentification:
 def text_item(name: hd.sr.CodedConcept, text: str) -> hd.sr.TextContentItem:
     """A sentence in a container."""
     return hd.sr.TextContentItem(name=name, value=text, relationship_type=_CONTAINS)
+
+
+def _which(statement: Statement) -> str:
+    """Which of the statements about a label."""
+    number = str(statement.number or "")
+    if statement.by_reader:
+        return f"reader {number}"
+    return "measured" if statement.assessment is None else number
 
 
 def _measurements(statement: Statement, setting: Setting) -> Iterator[hd.sr.Measurement]:
@@ -166,6 +169,11 @@ def _evaluations(statement: Statement) -> Iterator[hd.sr.QualitativeEvaluation]:
     if decision is not None:
         verdict = concepts.VERDICTS[decision.verdict]
         yield hd.sr.QualitativeEvaluation(code_of(concepts.VERDICT), code_of(verdict))
+        if decision.code:
+            yield hd.sr.QualitativeEvaluation(code_of(concepts.REASON_CODE), code_of(concepts.own(decision.code)))
+        if decision.said_to_be:
+            called = concepts.finding_concept(decision.said_to_be)
+            yield hd.sr.QualitativeEvaluation(code_of(concepts.SAID_TO_BE), code_of(called))
 
 
 def _decision_texts(decision: Decision | None) -> Iterable[ContentItem]:

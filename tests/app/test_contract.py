@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.cli import COMMANDS, load_command
+from app.services.reasons import ReasonCode
 from app.store.records import JobCode
 from datasets.codes import RefusalCode, RepairCode
 from datasets.defects import DefectCode
@@ -108,6 +109,7 @@ def _listed(repository: Path, heading: str) -> dict[str, str]:
         ("Failed", FailureCode),
         ("Set aside", JobCode),
         ("Flagged", FlagCode),
+        ("Reasons", ReasonCode),
         ("Defects", DefectCode),
     ],
 )
@@ -115,7 +117,9 @@ def test_codes_are_listed_with_their_meaning(repository: Path, heading: str, cod
     assert list(_listed(repository, heading)) == [str(code) for code in codes]
 
 
-@pytest.mark.parametrize("code", [*RefusalCode, *RepairCode, *FailureCode, *JobCode, *FlagCode, *DefectCode], ids=str)
+@pytest.mark.parametrize(
+    "code", [*RefusalCode, *RepairCode, *FailureCode, *JobCode, *FlagCode, *ReasonCode, *DefectCode], ids=str
+)
 def test_each_code_is_raised_by_a_test(repository: Path, code: StrEnum) -> None:
     named = re.compile(rf"\b[A-Z]\w*\.{code.name}\b|[\"']{code.value}[\"']")
     files = [file for file in (repository / "tests").rglob("*.py") if file != Path(__file__)]
