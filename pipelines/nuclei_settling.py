@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from networks.unet import UNet
 from networks.unet_plus_plus import UNetPlusPlus
-from pipelines.metrics.iou import THRESHOLDS
+from pipelines.metrics.iou import THRESHOLDS, two_class_iou
 from pipelines.nuclei_data import Labelled
 
 FACTORS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
@@ -26,6 +26,8 @@ SHIFTS = tuple(0.25 * step for step in range(-2, 13))
 # Enough pictures, and of each enough, to tell two settings apart.
 _PICTURES, _LARGEST_PX = 120, 384
 _DIVISOR = 16
+# The thresholds as logits.
+_LIMITS = tuple(float(np.log(threshold / (1.0 - threshold))) for threshold in THRESHOLDS)
 
 Logits = NDArray[np.float32]
 Seen = tuple[Logits, NDArray[np.bool_]]
@@ -108,17 +110,4 @@ def two_class_iou_of_logits(logits: Logits, truth: NDArray[np.bool_], factor: fl
     # p(nucleus) > t where the sum of exp(factor (logit - background)) over the other classes exceeds
     # t / (1 - t) exp(shift): one logarithm instead of a softmax for each choice.
     margin = np.logaddexp.reduce(factor * (logits[1:] - logits[0]), axis=0) - shift
-    limits = [np.log(threshold / (1.0 - threshold)) for threshold in THRESHOLDS]
-    within = np.searchsorted(limits, margin, side="left")  # How many thresholds a pixel exceeds.
-    nuclei = np.bincount(within[truth], minlength=len(limits) + 1)
-    others = np.bincount(within[~truth], minlength=len(limits) + 1)
-    values = []
-    for rank in range(1, len(limits) + 1):
-        hit, invented = int(nuclei[rank:].sum()), int(others[rank:].sum())
-        missed, left = int(nuclei[:rank].sum()), int(others[:rank].sum())
-        values.append((_share(hit, hit + invented + missed) + _share(left, left + invented + missed)) / 2.0)
-    return float(np.mean(values))
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 1.0
+    return two_class_iou(margin, truth, _LIMITS)

@@ -56,7 +56,7 @@ def two_class_iou(
     IoU of 1; the authors leave it out of the mean, which comes to the same, because the other class then has 1, too.
 
     Args:
-        probability: Of the foreground, any shape.
+        probability: Of the foreground, any shape; or what grows with it, with thresholds on its scale.
         reference: The same shape.
         thresholds: At least one.
 
