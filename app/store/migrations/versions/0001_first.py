@@ -14,6 +14,14 @@ _APPENDED = ("reviews", "audit_log")
 
 def upgrade() -> None:
     """Make the first tables."""
+    _cases()
+    _reviews()
+    _jobs()
+    _log()
+    _keep_appended_rows()
+
+
+def _cases() -> None:
     op.create_table(
         "cases",
         sa.Column("id", sa.String(32), nullable=False),
@@ -37,6 +45,9 @@ def upgrade() -> None:
     )
     op.create_index("uq_cases_study_uid_task", "cases", ["study_uid", "task"], unique=True)
     op.create_index("ix_cases_worklist", "cases", ["status", "priority"])
+
+
+def _reviews() -> None:
     op.create_table(
         "reviews",
         sa.Column("case_id", sa.String(32), nullable=False),
@@ -48,6 +59,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_reviews_case_id_cases"),
     )
     op.create_index("ix_reviews_reader", "reviews", ["reader"])
+
+
+def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), nullable=False),
@@ -68,6 +82,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name="uq_jobs_key"),
     )
     op.create_index("ix_jobs_next", "jobs", ["status", "priority", "created_at"])
+
+
+def _log() -> None:
     op.create_table(
         "audit_log",
         sa.Column("number", sa.Integer, nullable=False, autoincrement=False),
@@ -82,7 +99,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit_head"),
     )
     op.execute("INSERT INTO audit_head (id, number, sha256) VALUES (1, 0, '')")
-    _keep_appended_rows()
 
 
 def _keep_appended_rows() -> None:
