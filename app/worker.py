@@ -8,11 +8,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from app.services.intake import Intake
+from app.services.intake import take_in
 from app.services.jobs import SCORE, ScoreJob
 from app.store.database import Database
 from app.store.queue import LeaseLost, Queue
@@ -25,6 +25,9 @@ from pipelines.score import many
 from pipelines.task import load_task
 
 _LOG = logging.getLogger(__name__)
+
+# Of a pipeline: task, settings over its YAML, other weights than its own.
+Asked = tuple[str, tuple[str, ...], str | None]
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Worker:
     name: str
     device: str = "auto"
     lease_s: float = 60.0
-    _pipelines: dict[tuple[str, tuple[str, ...], str | None], Pipeline] = field(default_factory=dict)
+    _loaded: tuple[Asked, Pipeline] | None = None
 
     def work(self, *, stop: Callable[[], bool] = lambda: False) -> int:
         """Do jobs until there are none that may be begun, or until told to stop.
@@ -79,24 +82,24 @@ class Worker:
             _LOG.warning("job %s failed and is another worker's", job.id)
 
     def _score(self, wanted: ScoreJob, lost: Callable[[], bool]) -> None:
-        pipeline, intake = self._pipeline(wanted), Intake(self.database, self.name)
+        pipeline = self._pipeline(wanted)
         with open_inputs([wanted.input]) as inventory:
             for scored in many(pipeline.task.gather(inventory.studies), pipeline, wanted.out):
-                intake.take_in(wanted.out / scored.entry.folder)
+                take_in(self.database, wanted.out / scored.entry.folder, self.name)
                 if lost():
                     raise LeaseLost
 
     def _pipeline(self, wanted: ScoreJob) -> Pipeline:
         """Loaded once for all jobs that ask for the same."""
         asked = (wanted.task, wanted.settings, wanted.weights)
-        if asked not in self._pipelines:
+        if self._loaded is None or self._loaded[0] != asked:
             task = load_task(wanted.task, wanted.settings)
             if wanted.weights is not None:
                 task = task.model_copy(update={"weights": wanted.weights})
             # One at a time: networks are large, and jobs of a kind come in rows.
-            self._pipelines.clear()
-            self._pipelines[asked] = Pipeline.load(task, self.device)
-        return self._pipelines[asked]
+            self._loaded = None
+            self._loaded = (asked, Pipeline.load(task, self.device))
+        return self._loaded[1]
 
     @contextmanager
     def _renewing(self, queue: Queue, job: Job) -> Iterator[Callable[[], bool]]:

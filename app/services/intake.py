@@ -15,24 +15,18 @@ from pipelines.results import Result
 _GRAVEST_FIRST = {"error": 0, "warning": 1, "info": 2}
 
 
-class Intake:
-    """Takes results into the store.
+def take_in(database: Database, folder: Path, who: str) -> Case:
+    """Put a study's result on the worklist; the same result once.
 
     Args:
         database: Open.
+        folder: The study's, as `score` left it.
         who: In whose name the log tells of it.
+
+    Raises:
+        InputRefused: `unreadable_file`: there is no whole `result.json`, or it was changed.
     """
-
-    def __init__(self, database: Database, who: str) -> None:
-        self._cases, self._who = Cases(database), who
-
-    def take_in(self, folder: Path) -> Case:
-        """Put a study's result on the worklist; the same result once.
-
-        Raises:
-            InputRefused: `unreadable_file`: there is no whole `result.json`, or it was changed.
-        """
-        return self._cases.take_in(new_case(folder), self._who)
+    return Cases(database).take_in(new_case(folder), who)
 
 
 def new_case(folder: Path) -> NewCase:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.services.intake import Intake, new_case
+from app.services.intake import new_case, take_in
 from app.store.audit_log import AuditLog
 from app.store.database import open_database
 from datasets.codes import RefusalCode
@@ -51,6 +51,6 @@ def test_a_changed_result_does_not_get_in(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("0.9", "0.1"))
     database = open_database(f"sqlite:///{tmp_path / 'store.sqlite'}")
     with pytest.raises(InputRefused, match="digest"):
-        Intake(database, "worker").take_in(folder)
+        take_in(database, folder, "worker")
     assert AuditLog(database).head()[0] == 0
     database.close()
