@@ -119,13 +119,12 @@ def sensitivity(
     stages = []
     for share in cascade.shares:
         some = layers[: max(round(share * len(layers)), 1)]
-        draws = [
-            method.explain(method.quickest(randomised(network, some, cascade.seed + draw)), inputs, targets).flatten(
-                0, 1
-            )
-            for draw in range(cascade.draws)
-        ]
-        stages.append(torch.stack([rank_correlation(draw, flat, cell) for draw in draws]).mean(dim=0))
+        kept = []
+        for draw in range(cascade.draws):
+            asked = method.quickest(randomised(network, some, cascade.seed + draw))
+            other = method.explain(asked, inputs, targets).flatten(0, 1)
+            kept.append(rank_correlation(other, flat, cell))
+        stages.append(torch.stack(kept).mean(dim=0))
     shape = maps.shape[:2]
     return Sensitivity(
         torch.stack(stages).reshape(len(stages), *shape), _unrelated(method, network, inputs, targets, maps, cell)
