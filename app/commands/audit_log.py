@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.database_option import DatabaseUrl
 from app.settings import InstallationSettings
 from app.store.audit_log import AuditLog
 from app.store.database import open_database
@@ -14,9 +15,7 @@ _OK, _FAULTS_FOUND = 0, 3
 
 
 def verify(
-    database: Annotated[
-        str | None, typer.Option(metavar="URL", help="Of the store; else DENSELENS_DATABASE, or a file of the user's.")
-    ] = None,
+    database: DatabaseUrl = None,
     head: Annotated[
         str | None, typer.Option(metavar="SHA256", help="Hash of a line as this command told it before: is it there?")
     ] = None,

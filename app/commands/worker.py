@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.database_option import DatabaseUrl
 from app.settings import InstallationSettings
 from app.store.database import open_database
 from app.worker import Worker
@@ -17,9 +18,7 @@ _POLL_S = 2.0
 
 
 def command(
-    database: Annotated[
-        str | None, typer.Option(metavar="URL", help="Of the store; else DENSELENS_DATABASE, or a file of the user's.")
-    ] = None,
+    database: DatabaseUrl = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Leave when there is nothing left to do.")] = False,
 ) -> int:
