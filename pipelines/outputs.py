@@ -104,7 +104,7 @@ def _misnamed(result: Result) -> tuple[str, ...]:
 
 
 def _describe(result: Result, task: Task) -> SegDescription:
-    made = making_of(result, task)
+    made = making_of(result.model, task)
     return SegDescription(
         label_set=task.label_set,
         algorithm=made.algorithm,

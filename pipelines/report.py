@@ -11,7 +11,7 @@ from datasets.io.report_concepts import CHEST, LIVER
 from datasets.io.report_content import Assessment, Measure, ReportDescription, Statement
 from datasets.io.seg_object import Making
 from datasets.labels import CHEST_XRAY_14, CodedConcept, Label, LabelSet
-from pipelines.results import Finding, Location, Quantity, Result
+from pipelines.results import Finding, Location, ModelId, Quantity, Result
 
 # Where a finding lies in the body is known from its label where that names an organ, or from the labels' own data set.
 _SITES: dict[str, CodedConcept] = {"liver_tumor": LIVER, **dict.fromkeys(CHEST_XRAY_14, CHEST)}
@@ -35,13 +35,13 @@ class Scorer(Protocol):
         """What its label maps hold."""
 
 
-def making_of(result: Result, task: Scorer) -> Making:
-    """What made a result, as DICOM objects name it."""
+def making_of(model: ModelId, task: Scorer) -> Making:
+    """What made a result or an explanation, as DICOM objects name it."""
     return Making(
-        algorithm=f"DenseLens {task.name} ({result.model.name})",
-        version=result.model.version,
+        algorithm=f"DenseLens {task.name} ({model.name})",
+        version=model.version,
         # DICOM wants a serial number of what made an object; untrained weights have no hash.
-        weights_sha256=result.model.weights_sha256 or result.model.name,
+        weights_sha256=model.weights_sha256 or model.name,
         config_digest=task.digest,
     )
 
@@ -57,7 +57,7 @@ def report_of(result: Result, task: Scorer, *, segmented: bool) -> ReportDescrip
     segments = _Segments(task.label_set, result.labels if segmented else None)
     return ReportDescription(
         task=task.name,
-        making=making_of(result, task),
+        making=making_of(result.model, task),
         statements=(*_findings(result, segments), *_wholes(result, segments)),
         remarks=(
             f"The model was trained on: {result.model.trained_on}",

@@ -18,6 +18,7 @@ from pipelines.examination import Field, Seen
 from pipelines.explain.card import MEANING, ScoreCard
 from pipelines.explain.method import Method
 from pipelines.explain.overlay import Caption, overlay
+from pipelines.report import making_of
 from pipelines.results import Explanation, Finding, ModelId, OutputFile
 from pipelines.task import Task
 
@@ -146,13 +147,14 @@ def _write_dicom(one: Explained, task: Task, model: ModelId, path: Path) -> None
     strongest = float(positive.max(initial=0.0))
     shares = positive / strongest if strongest > 0.0 else positive
     label = next((own for own in task.label_set.labels if own.name == one.label), one.label)
+    made = making_of(model, task)
     description = HeatMapDescription(
         label=label,
         method=one.method.method_name(),
-        algorithm=f"DenseLens {task.name} ({model.name})",
-        version=model.version,
-        weights_sha256=model.weights_sha256 or model.name,
-        config_digest=task.digest,
+        algorithm=made.algorithm,
+        version=made.version,
+        weights_sha256=made.weights_sha256,
+        config_digest=made.config_digest,
         caveat="; ".join((*([one.method.caveat] if one.method.caveat else []), *one.doubts)),
     )
     heat = Image(shares.astype(np.float32), Intensity.PROBABILITY, one.heat.affine)
