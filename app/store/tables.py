@@ -143,3 +143,27 @@ class AuditHead(Table):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(Integer)
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class PlanRow(Table):
+    """A reading plan; nothing of it changes but that it is closed."""
+
+    __tablename__ = "reading_plans"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    made_at: Mapped[datetime] = mapped_column(Moment)
+    made_by: Mapped[str] = mapped_column(String(255))
+    closed_at: Mapped[datetime | None] = mapped_column(Moment)
+    document: Mapped[dict[str, Any]] = mapped_column(Document)
+
+
+class AssignmentRow(Table):
+    """A case that a reader is to read. Rows are appended and never changed; the database refuses both."""
+
+    __tablename__ = "reading_assignments"
+
+    plan_id: Mapped[str] = mapped_column(ForeignKey("reading_plans.id"), primary_key=True)
+    reader: Mapped[str] = mapped_column(String(255), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), index=True)
+    arm: Mapped[str] = mapped_column(String(16))
