@@ -1,0 +1,46 @@
+"""Everything that pages, routes and workers of one installation share."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from app.access import Tokens
+from app.services.viewing import Viewing
+from app.settings import InstallationSettings
+from app.store.database import Database, open_database
+
+
+@dataclass(frozen=True)
+class Services:
+    """What there is to ask.
+
+    Attributes:
+        settings: Of the installation.
+        database: Open.
+        viewing: Views and masks.
+        tokens: By which routes know who asks.
+    """
+
+    settings: InstallationSettings
+    database: Database
+    viewing: Viewing
+    tokens: Tokens
+
+    @classmethod
+    def of(cls, settings: InstallationSettings) -> "Services":
+        """Those of an installation.
+
+        Raises:
+            ConfigError: The database cannot be opened.
+            OSError: The data folder cannot be written to.
+        """
+        return cls(settings, open_database(settings.database), Viewing(settings.data), Tokens(settings.secret()))
+
+
+@cache
+def services() -> Services:
+    """Those of this process, which pages and routes share.
+
+    Raises:
+        ConfigError: The environment or the database is not fit.
+    """
+    return Services.of(InstallationSettings.read())
