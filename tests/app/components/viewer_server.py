@@ -1,5 +1,6 @@
 """A server that keeps the viewer's HTTP contract over arrays, and a page that mounts the viewer as Streamlit does."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -57,6 +58,7 @@ class Case:
     token: str = TOKEN
     delay_s: float = 0.0
     refuses: dict[str, int] = field(default_factory=dict)
+    levels: dict[int, Image.Image] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -84,6 +86,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: Server
+
+    def handle(self) -> None:
+        """A page that is closed breaks its connections off."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -193,8 +200,10 @@ class Handler(BaseHTTPRequestHandler):
         assert case.image is not None
         level, column, row = (int(part) for part in re.findall(r"\d+", what))
         columns, rows, _ = case.view.shape
-        shrink = 2 ** (self._slide(case)["max_level"] - level)
-        whole = Image.fromarray(case.image).resize((-(-columns // shrink), -(-rows // shrink)))
+        if level not in case.levels:
+            shrink = 2 ** (self._slide(case)["max_level"] - level)
+            case.levels[level] = Image.fromarray(case.image).resize((-(-columns // shrink), -(-rows // shrink)))
+        whole = case.levels[level]
         box = (column * 256, row * 256, min(whole.width, column * 256 + 256), min(whole.height, row * 256 + 256))
         file = io.BytesIO()
         whole.crop(box).save(file, "JPEG", quality=90)

@@ -6,7 +6,8 @@ const LINE = "#7fd4ff";
 const MEASURE = "#ffd54a";
 const PLACE = "#ff9e5e";
 const HANDLE = 4;
-const RING = 9;
+/** Radius of the ring around a finding. */
+export const RING = 9;
 
 /** @param {import("./plane.js").Plane} plane */
 export function drawMarks(plane) {
@@ -16,7 +17,7 @@ export function drawMarks(plane) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, plane.width, plane.height);
   if (scene.view.kind === "volume") crosshair(context, plane);
-  for (const place of placesHere(plane)) ring(context, plane, place);
+  for (const place of placesHere(plane)) ring(context, placed(plane, place), place, scene.focused);
   for (const one of scene.measurements) if (one.plane === plane.axes.name && one.slice === plane.slice) measurement(context, plane, one);
   if (plane.hover && (scene.tool === "brush" || scene.tool === "erase")) circle(context, plane);
 }
@@ -29,9 +30,13 @@ export function placesHere({ scene, axes, slice }) {
 /** The finding whose ring is under a point of the screen. */
 export function placeAt(plane, x, y) {
   return placesHere(plane).find((place) => {
-    const [px, py] = plane.toScreen(place.at[plane.axes.u], place.at[plane.axes.v]);
+    const [px, py] = placed(plane, place);
     return Math.hypot(px - x, py - y) <= RING + 2;
   });
+}
+
+function placed(plane, place) {
+  return plane.toScreen(place.at[plane.axes.u], place.at[plane.axes.v]);
 }
 
 function crosshair(context, plane) {
@@ -52,10 +57,10 @@ function crosshair(context, plane) {
   context.globalAlpha = 1;
 }
 
-function ring(context, plane, place) {
-  const [x, y] = plane.toScreen(place.at[plane.axes.u], place.at[plane.axes.v]);
+/** The ring and number of a finding; dashed where it is not called, thick where it was jumped to. */
+export function ring(context, [x, y], place, focused) {
   context.strokeStyle = PLACE;
-  context.lineWidth = place.finding === plane.scene.focused ? 3 : 1.5;
+  context.lineWidth = place.finding === focused ? 3 : 1.5;
   context.setLineDash(place.positive ? [] : [3, 3]);
   context.beginPath();
   context.arc(x, y, RING, 0, 2 * Math.PI);

@@ -150,7 +150,7 @@ export class Plane {
     }
     const state = [
       this.layers.image.key, labels && this.layers.labels.key, scene.heat && this.layers.heat.key,
-      scene.fill, scene.heatOpacity, scene.smooth, this.zoom, ...this.centre,
+      scene.shownFill, scene.heatOpacity, scene.smooth, this.zoom, ...this.centre,
     ].join("|");
     if (state !== this.drawn) {
       this.#compose(labels);
@@ -180,7 +180,7 @@ export class Plane {
     }
     if (!labels) return;
     context.imageSmoothingEnabled = false;
-    context.globalAlpha = scene.fill;
+    context.globalAlpha = scene.shownFill;
     context.drawImage(this.layers.labels.canvas, ...box);
     context.globalAlpha = 1;
     this.#stroke(context, new DOMMatrix([across * this.scale, 0, 0, down * this.scale, left, top]));

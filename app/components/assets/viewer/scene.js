@@ -92,6 +92,11 @@ export class Scene {
     return this.comparing ? this.original : this.labels;
   }
 
+  /** Opacity of the labels' areas. Under an explanation only their outlines are drawn: two colours over each other say nothing. */
+  get shownFill() {
+    return this.heat ? 0 : this.fill;
+  }
+
   colourLabels() {
     this.labelTable = labelTable(this.view.labels, this.hidden);
     this.relabelled();

@@ -9,6 +9,7 @@ import { Plane } from "./plane.js";
 import { listen } from "./pointer.js";
 import { Readout } from "./readout.js";
 import { Scene } from "./scene.js";
+import { Space } from "./space.js";
 import { Toolbar } from "./toolbar.js";
 
 export class Stage {
@@ -33,7 +34,8 @@ export class Stage {
       ...this.editing.tools,
     };
     this.readout = new Readout(this.scene);
-    this.grid = element("div", { class: "planes" }, ...this.planes.map((plane) => plane.root));
+    this.space = new Space(this.scene);
+    this.grid = element("div", { class: "planes" }, ...this.planes.map((plane) => plane.root), this.space.root);
     this.toolbar = new Toolbar(this);
     root.append(this.toolbar.root, this.grid, this.readout.root);
     this.waiting = false;
@@ -97,6 +99,8 @@ export class Stage {
     this.scene.layout = layout;
     this.grid.dataset.layout = layout;
     if (layout in PLANES) this.scene.active = layout;
+    this.space.root.hidden = layout !== "space";
+    if (layout === "space") this.space.open();
     for (const plane of this.planes) plane.root.hidden = layout !== "three" && layout !== plane.axes.name;
     this.scene.changed("layout", "controls");
   }
@@ -104,6 +108,10 @@ export class Stage {
   enlarge(plane) {
     if (this.scene.tool !== "crosshair" || this.planes.length === 1) return;
     this.arrange(this.scene.layout === "three" ? plane.axes.name : "three");
+  }
+
+  showMask(name) {
+    this.editing.show(name).catch((error) => this.failed(error));
   }
 
   /** Centres all planes on a finding. */
@@ -180,6 +188,7 @@ export class Stage {
       crosshair: () => scene.moveTo(shifted(scene.cross, active.axes, by)),
       window: () => this.#nudge(by),
       preset: () => scene.windows[by] && scene.showWindow(scene.windows[by]),
+      space: () => this.planes.length > 1 && this.arrange(scene.layout === "space" ? "three" : "space"),
       layout: () => this.planes.length > 1 && this.arrange(scene.layout === "three" ? active.axes.name : "three"),
       zoom: () => active.zoomAt(by),
       reset: () => this.reset(),

@@ -20,6 +20,7 @@ const LAYOUTS = [
   ["axial", "Axial"],
   ["coronal", "Coronal"],
   ["sagittal", "Sagittal"],
+  ["space", "3D"],
 ];
 
 export class Toolbar {
@@ -73,6 +74,7 @@ export class Toolbar {
     this.shown = shown.querySelector("input");
     const swatches = labels.map((label) => this.#swatch(label));
     const fill = slider({ label: "Opacity of the segmentation", name: "Fill", value: 100 * scene.fill, change: (part) => scene.set("fill", part / 100, "labels") });
+    this.fill = fill.querySelector("input");
     return group("Segmentation", shown, ...swatches, fill);
   }
 
@@ -112,7 +114,10 @@ export class Toolbar {
     this.removeButton.disabled = scene.measurements.length === 0;
     this.smooth.checked = scene.smooth;
     if (this.window) this.#tellWindow();
-    if (this.shown) this.shown.checked = scene.labelsShown;
+    if (this.shown) {
+      this.shown.checked = scene.labelsShown;
+      this.fill.disabled = scene.heat !== null;
+    }
     if (this.heat) this.#tellHeat();
     this.stage.editing.update();
   }
