@@ -137,7 +137,7 @@ class _Drawing:
             shown = np.array(self._picture)
             large = np.asarray(Picture.fromarray(np.ascontiguousarray(labels)).resize(size, Picture.Resampling.NEAREST))
             for label in view.labels:
-                shown[_outline(large == label.index)] = label.colour
+                shown[_outline(large, label.index)] = label.colour
             self._picture = Picture.fromarray(shown)
         self._draw = ImageDraw.Draw(self._picture)
 
@@ -185,10 +185,15 @@ class _Drawing:
         self._draw.text(at, text, fill=_WHITE, font=font, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The rim of a mask, from within; the border of the picture is no rim."""
-    inner: NDArray[np.bool_] = binary_erosion(mask, iterations=_LINE_PX, border_value=1)
-    return mask & ~inner
+def _outline(labels: Bytes, index: int) -> NDArray[np.bool_]:
+    """The rim of a label, from within.
+
+    The border of the picture is no rim, nor is the one to a label of a higher index, which has a rim of its own: a
+    lesion lies in its organ.
+    """
+    inner: NDArray[np.bool_] = binary_erosion(labels >= index, iterations=_LINE_PX, border_value=1)
+    rim: NDArray[np.bool_] = (labels == index) & ~inner
+    return rim
 
 
 def _grey(values: NDArray[np.generic], view: View) -> Bytes:

@@ -37,6 +37,7 @@ _GRAVITY = {"error": colors.HexColor("#b91c1c"), "warning": colors.HexColor("#c2
 _LABEL_WIDE = 46 * mm
 _PICTURES_A_ROW = 2
 _PICTURE_HIGH = 85 * mm
+_LONGEST_LINE, _LONGEST_WORD, _SHORTEST, _GAP = 40, 20, 5, 2  # letters by which a table's width is parted
 _LONGEST_HEAD = 100  # letters of a page's head, in one line; the first page tells all of it
 
 _TEXT = ParagraphStyle("text", fontName=PLAIN, fontSize=8.5, leading=11.5, textColor=_INK, splitLongWords=1)
@@ -115,6 +116,7 @@ def _table(table: in_words.Table) -> Iterator[Any]:
         ("LINEBELOW", (0, 0), (-1, -1), 0.5, _LINE),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         *_padding(4, 2.5),
+        *(("RIGHTPADDING", (at, 0), (at, -1), 12) for at in table.numbers),
     ]
     # The title goes with the table's first rows, not with all of it: a long one would leave half a page blank.
     title.keepWithNext = True
@@ -126,10 +128,12 @@ def _table(table: in_words.Table) -> Iterator[Any]:
 
 def _widths(table: in_words.Table) -> list[float]:
     """Columns by the length of what stands in them, within bounds, so that long comments get the room."""
-    longest = [
-        max(len(text) for text in (head, *(row[at] for row in table.rows))) for at, head in enumerate(table.columns)
-    ]
-    wanted = [min(max(length, 8), 44) for length in longest]
+    wanted = []
+    for at, head in enumerate(table.columns):
+        texts = (head, *(row[at] for row in table.rows))
+        longest, word = (max(map(len, parts)) for parts in (texts, " ".join(texts).split() or [""]))
+        room = max(min(longest, _LONGEST_LINE), min(word, _LONGEST_WORD))
+        wanted.append(max(room, _SHORTEST) + (_GAP if at in table.numbers else 0) + _GAP)
     return [_WIDE * length / sum(wanted) for length in wanted]
 
 
@@ -150,9 +154,10 @@ def _pictures(images: Sequence[KeyImage]) -> Iterator[Any]:
         yield KeepTogether([title, _paragraph("There is no key image.", _NOTE)])
         return
     wide = _WIDE / _PICTURES_A_ROW
+    style = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_padding(0, 3), ("RIGHTPADDING", (0, 0), (-1, -1), 4 * mm)]
     for first in range(0, len(images), _PICTURES_A_ROW):
         row = [[_picture(image, wide - 4 * mm) for image in images[first : first + _PICTURES_A_ROW]]]
-        table = Table(row, colWidths=[wide] * len(row[0]), hAlign="LEFT", style=[("VALIGN", (0, 0), (-1, -1), "TOP")])
+        table = Table(row, colWidths=[wide] * len(row[0]), hAlign="LEFT", style=style)
         yield KeepTogether([title, table] if first == 0 else [table])
 
 

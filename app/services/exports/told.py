@@ -165,7 +165,8 @@ def _measurements(record: CaseRecord) -> Table:
         ("Of", "Quantity", "Value", "Note"),
         tuple(rows),
         "Nothing was measured.",
-        "All values are the network's.",
+        "All values are the network's"
+        + ("; those of the edited mask stand below." if record.edit is not None else "."),
         numbers=(2,),
     )
 
@@ -189,7 +190,7 @@ def _volumes(record: CaseRecord) -> Table:
 def _reviews(record: CaseRecord) -> Table:
     return Table(
         "All reviews",
-        ("Number", "Reader", "When", "Having seen", "State", "Comment"),
+        ("No.", "Reader", "When", "Having seen", "State", "Comment"),
         tuple(_review(review, record) for review in record.reviews),
         "There is no review of this case.",
     )
