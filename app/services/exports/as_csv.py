@@ -1,38 +1,22 @@
 """The review record as a table: a row for each finding and each of its quantities, numbers in full precision."""
 
-import csv
-import io
 from collections.abc import Iterator
-from typing import Any
 
+from app.services.csv_text import Cell, csv_bytes
 from app.services.exports.export import Export, file_name
 from app.services.record import CaseRecord, Row
 from app.services.wording import NOTICE
-from pipelines.document import writable
 
 COLUMNS = (
     *("study", "task", "result_sha256", "status", "in_conflict", "kind", "finding", "label", "component"),
     *("quantity", "value", "unit", "probability", "raw_probability", "operating_point", "called", "calibrated"),
     *("verdict", "said_to_be", "reason", "text", "reader", "at", "review", "notice"),
 )
-# What spreadsheets take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-Cell = str | float | int | bool | None
 
 
 def as_csv(record: CaseRecord) -> Export:
-    """The record as CSV in UTF-8 with a byte order mark, by which spreadsheets know it.
-
-    The first row is about the case and is always there. Text that a spreadsheet would take for a formula has an
-    apostrophe in front; numbers are as they were measured, and what is not known is empty.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, restval="")
-    writer.writeheader()
-    for row in _rows(record):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return Export(file_name(record, "-review.csv"), "text/csv", writable(text.getvalue()).encode("utf-8-sig"))
+    """The record as CSV, as `csv_bytes` writes it; the first row is about the case and is always there."""
+    return Export(file_name(record, "-review.csv"), "text/csv", csv_bytes(COLUMNS, _rows(record)))
 
 
 def _rows(record: CaseRecord) -> Iterator[dict[str, Cell]]:
@@ -93,11 +77,3 @@ def _said(row: Row) -> dict[str, Cell]:
 
 def _quantity(name: str, value: float | None, unit: str) -> dict[str, Cell]:
     return {"quantity": name, "value": value, "unit": unit}
-
-
-def _cell(value: Cell) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return value

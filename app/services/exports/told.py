@@ -105,6 +105,9 @@ def _alerts(record: CaseRecord) -> Iterator[str]:
     stands = record.standing
     if stands is not None and not stands.complete:
         yield "The standing review is not complete."
+    later = [review for review in record.reviews if stands is not None and review.number > stands.number]
+    if any(record.on_this_result(review) for review in later):
+        yield "Later reviews are not complete and do not stand."
     elsewhere = sum(not record.on_this_result(review) for review in record.reviews)
     if elsewhere:
         yield f"The study was scored again: {elsewhere} of the reviews below are of an earlier result and do not stand."
@@ -123,14 +126,21 @@ def _findings(record: CaseRecord) -> Table:
 
 
 def _finding(row: Row) -> tuple[str, ...]:
-    verdict = _NOT_DECIDED if row.decided is None else verdict_text(row.decided.decision.verdict)
+    verdict = _verdict(row)
     said = row.finding
     if said is None:
-        return words(row.name), "", "", "added by a reader", verdict
+        return words(row.name), "", "", "", verdict
     mark = "" if said.calibrated or said.probability is None else " *"
     called = "called" if said.positive else "not called"
     probability = f"{probability_text(said.probability)}{mark}"
     return words(row.name), probability, probability_text(said.threshold), called, verdict
+
+
+def _verdict(row: Row) -> str:
+    if row.decided is None:
+        return _NOT_DECIDED
+    verdict = row.decided.decision.verdict
+    return "added by the reader" if row.kind == "added" and verdict != "rejected" else verdict_text(verdict)
 
 
 def _decisions(record: CaseRecord) -> Table:
@@ -148,7 +158,7 @@ def _decision(row: Row) -> tuple[str, ...]:
     said = row.decided.decision
     changed = f": {words(said.label)}" if said.verdict == "modified" and said.label != row.label else ""
     by = f"{row.decided.reader}, {moment_text(row.decided.at)}"
-    return words(row.name), f"{verdict_text(said.verdict)}{changed}", sentence_of(said.reason), said.text, by
+    return words(row.name), f"{_verdict(row)}{changed}", sentence_of(said.reason), said.text, by
 
 
 def _measurements(record: CaseRecord) -> Table:
@@ -188,11 +198,24 @@ def _volumes(record: CaseRecord) -> Table:
 
 
 def _reviews(record: CaseRecord) -> Table:
+    # Every step of deciding is a review; who reads this wants those that ended in something, and those in conflict.
+    disputed = {review.conflicts_with for review in record.reviews}
+    shown = [
+        review
+        for review in record.reviews
+        if review.complete
+        or review.conflicts_with
+        or review.number in disputed
+        or review is record.standing
+        or review is record.reviews[-1]
+    ]
+    steps = len(record.reviews) - len(shown)
     return Table(
-        "All reviews",
+        "Reviews",
         ("No.", "Reader", "When", "Having seen", "State", "Comment"),
-        tuple(_review(review, record) for review in record.reviews),
+        tuple(_review(review, record) for review in shown),
         "There is no review of this case.",
+        f"{steps} more are steps on the way to these; the JSON export holds them." if steps else "",
     )
 
 

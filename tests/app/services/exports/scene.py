@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from app.services.intake import new_case, read_result
+from app.services.intake import read_result, take_in
 from app.services.record import CaseRecord, record_of
-from app.store.cases import Cases
 from app.store.database import Database, open_database
 from app.store.records import Decision, NewReview
 from app.store.reviews import Reviews
@@ -57,7 +56,7 @@ class Scene:
 
 def taken_in(root: Path, folder: Path) -> Scene:
     database = open_database(f"sqlite:///{root / 'store' / 'denselens.sqlite'}")
-    case = Cases(database).take_in(new_case(folder), "worker")
+    case = take_in(database, folder, "worker")
     return Scene(database, case.id, folder, root / "masks")
 
 
