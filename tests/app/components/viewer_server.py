@@ -29,19 +29,21 @@ PAGE = """<!doctype html><html lang="en"><title>viewer</title>
 <style>body { margin: 8px; background: #0e1117; }</style><main></main><script src="/page.js"></script></html>"""
 SCRIPT = """
 window.events = [];
-const host = document.querySelector("main");
-const shadow = host.attachShadow({ mode: "open" });
-const ready = Promise.all(["/viewer.css", "/bootstrap.js", "/viewer.html"].map((path) => fetch(path).then((answer) => answer.text())))
-  .then(([css, js, html]) => {
-    shadow.innerHTML = `<style>${css}</style>${html}`;
-    return import(URL.createObjectURL(new Blob([js], { type: "text/javascript" })));
-  });
-window.show = async (data) => {
-  const component = await ready;
-  const setTriggerValue = (name, value) => window.events.push([name, value]);
-  window.close = component.default({ parentElement: shadow, data, key: "viewer", setTriggerValue, setStateValue: () => {} });
+const shadow = document.querySelector("main").attachShadow({ mode: "open" });
+const text = async (path) => (await fetch(path)).text();
+const start = async () => {
+  const [css, js, html] = await Promise.all(["/viewer.css", "/bootstrap.js", "/viewer.html"].map(text));
+  shadow.innerHTML = `<style>${css}</style>${html}`;
+  return import(URL.createObjectURL(new Blob([js], { type: "text/javascript" })));
 };
-window.viewer = () => shadow.querySelector(".denselens-viewer").denselens;
+const started = start();
+const setTriggerValue = (name, value) => window.events.push([name, value]);
+window.show = async (data) => {
+  const { default: component } = await started;
+  window.close = component({ parentElement: shadow, data, key: "viewer", setTriggerValue, setStateValue: () => {} });
+};
+window.root = () => shadow.querySelector(".denselens-viewer");
+window.viewer = () => window.root()?.denselens;
 """
 
 

@@ -16,8 +16,9 @@ const OPTIONS = {
   logLevel: "error",
   isResizeCanvas: true,
 };
-/** Of 255; it adds up along the line of sight. */
-const ORGAN_ALPHA = 5;
+/** It adds up along the line of sight. */
+const ORGAN_OPACITY = 0.03;
+const ENLARGED = 1.5;
 /** Azimuth and elevation that look at the patient from the front, left or above. */
 const SIDES = [
   ["Front", 180, 10],
@@ -33,10 +34,10 @@ export class Space {
     const sides = SIDES.map(([text, azimuth, elevation]) =>
       button({ label: `Look from: ${text.toLowerCase()}`, text, press: () => this.niivue?.setRenderAzimuthElevation(azimuth, elevation) }),
     );
-    const image = slider({ label: "Opacity of the image", name: "Image", value: 60, change: (part) => this.#fade(part / 100) });
+    const image = slider({ label: "Opacity of the image", name: "Image", value: 40, change: (part) => this.#fade(part / 100) });
     this.root = element("div", { class: "space", hidden: true }, this.canvas, element("div", { class: "sides" }, ...sides, image), this.note);
     this.labelsVersion = -1;
-    this.opacity = 0.6;
+    this.opacity = 0.4;
     scene.listen((parts) => parts.has("labels") && !this.root.hidden && this.open());
   }
 
@@ -63,47 +64,57 @@ export class Space {
 
   async #start() {
     if (!document.createElement("canvas").getContext("webgl2")) throw new Error("WebGL 2 is not available.");
-    const { Niivue, SLICE_TYPE } = await import(LIBRARY);
+    this.library = await import(LIBRARY);
+    const { Niivue, SLICE_TYPE } = this.library;
     const niivue = new Niivue(OPTIONS);
     await niivue.attachToCanvas(this.canvas, false);
     niivue.setSliceType(SLICE_TYPE.RENDER);
+    niivue.setScale(ENLARGED);
     niivue.setRenderAzimuthElevation(SIDES[0][1], SIDES[0][2]);
     return niivue;
   }
 
   async #fill() {
     const { view, volume, labels, window } = this.scene;
-    const { NVImage } = await import(LIBRARY);
     const { niivue } = this;
+    const { NVImage } = this.library;
     for (const old of [...niivue.volumes]) niivue.removeVolume(old);
     const image = await NVImage.new(nifti(volume.data, view, view.dtype, view), "image.nii", "gray", this.opacity);
     image.cal_min = window.centre - window.width / 2;
     image.cal_max = window.centre + window.width / 2;
     niivue.addVolume(image);
     if (!labels || !this.scene.labelsShown) return;
-    const overlay = await NVImage.new(nifti(labels, view, "uint8", { label: true }), "labels.nii", "gray", 1);
-    overlay.setColormapLabel(this.#colours());
-    niivue.addVolume(overlay);
+    const shown = view.labels.filter((label) => label.index > 0 && !this.scene.hidden.has(label.index));
+    // The first label is the organ: what lies in it must be seen through it.
+    const organ = shown.length > 1 ? shown.slice(0, 1) : [];
+    if (organ.length) await this.#overlay(organ, ORGAN_OPACITY);
+    if (shown.length) await this.#overlay(shown.slice(organ.length), 1);
   }
 
-  #colours() {
-    const { view, hidden } = this.scene;
-    const table = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: [""] };
-    const labels = view.labels.filter((label) => label.index > 0 && !hidden.has(label.index));
-    for (const { index, name, colour } of labels) {
-      table.R.push(colour[0]);
-      table.G.push(colour[1]);
-      table.B.push(colour[2]);
-      // The first label is the organ: what lies in it must be seen.
-      table.A.push(labels.length > 1 && index === labels[0].index ? ORGAN_ALPHA : 255);
-      table.I.push(index);
-      table.labels.push(name);
-    }
-    return table;
+  async #overlay(shown, opacity) {
+    const { view, labels } = this.scene;
+    const kept = new Set(shown.map(({ index }) => index));
+    const part = labels.map((label) => (kept.has(label) ? label : 0));
+    const overlay = await this.library.NVImage.new(nifti(part, view, "uint8", { label: true }), "labels.nii", "gray", opacity);
+    overlay.setColormapLabel(table(shown));
+    this.niivue.addVolume(overlay);
   }
 
   #fade(opacity) {
     this.opacity = opacity;
     if (this.niivue?.volumes.length) this.niivue.setOpacity(0, opacity);
   }
+}
+
+/** Labels as NiiVue wants them. */
+function table(labels) {
+  const part = (axis) => [0, ...labels.map(({ colour }) => colour[axis])];
+  return {
+    R: part(0),
+    G: part(1),
+    B: part(2),
+    A: [0, ...labels.map(() => 255)],
+    I: [0, ...labels.map(({ index }) => index)],
+    labels: ["", ...labels.map(({ name }) => name)],
+  };
 }
