@@ -85,7 +85,7 @@ class Person:
 
 
 def roles_of(claim: object) -> frozenset[Role]:
-    """The roles that a claim names: a list, or words with blanks or commas between; words that are no role are ignored."""
+    """The roles a claim names: a list, or words with blanks or commas between; words that are none are ignored."""
     words = claim.replace(",", " ").split() if isinstance(claim, str) else claim
     if not isinstance(words, Sequence):
         return frozenset()

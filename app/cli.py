@@ -40,6 +40,7 @@ COMMANDS = {
     "data": "Show what public datasets there are; fetch one.",
     "calibrate": "Fit calibration and operating points of a classifier, into its weights' card.",
     "weights": "Show what weights there are; import published ones and bundles; export bundles.",
+    "review": "Open the review app: the worklist, images, findings, maps and your decisions.",
     "worker": "Score what is in the queue and put the results on the worklist.",
     "audit-log": "See whether the log of decisions is whole.",
     "bench": "Run benchmark workloads beside their peers.",

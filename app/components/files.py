@@ -1,4 +1,4 @@
-"""Files of a case that the browser fetches with the page's token, and keys that Streamlit's buttons cannot have."""
+"""Small parts of pages: files fetched with the page's token, keys that buttons cannot have, news from the server."""
 
 import functools
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ _HTML = {
     "downloads": '<div class="files"></div>',
     "picture": '<img alt="">',
     "keys": "<span></span>",
+    "ticker": "<span></span>",
 }
 _CSS = """
 .files { display: flex; flex-wrap: wrap; gap: 0.4rem; font-family: var(--st-font); }
@@ -35,7 +36,7 @@ export default (component) => {
 };
 """
 
-Kind = Literal["downloads", "picture", "keys"]
+Kind = Literal["downloads", "picture", "keys", "ticker"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,20 @@ def pressed(keys: Sequence[str], key: str) -> str:
     result = _component("keys")(key=key, data={"keys": list(keys)}, on_pressed_change=_nothing)
     told = result.get("pressed")
     return str(told["key"]) if isinstance(told, dict) and told.get("key") in keys else ""
+
+
+def ticker(url: str, token: str, state: str, key: str, every_s: float = 3.0) -> None:
+    """Have the page drawn again when there is something new, and only then.
+
+    Args:
+        url: Of a route that tells a state.
+        token: For it.
+        state: That is shown now.
+        key: By which it is known in the page.
+        every_s: How often the browser asks.
+    """
+    data = {"url": url, "token": token, "state": state, "everyMs": round(1000 * every_s)}
+    _component("ticker")(key=key, data=data, on_changed_change=_nothing)
 
 
 @functools.cache

@@ -9,7 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from app.routes.exports import export_routes
 from app.routes.headers import SafeHeaders
+from app.routes.news import news_routes
 from app.routes.pixels import pixel_routes
 from app.routes.slides import slide_routes
 from app.services.services import Services
@@ -23,6 +25,8 @@ def all_routes(services: Services) -> list[BaseRoute]:
     return [
         *pixel_routes(services),
         *slide_routes(services),
+        *export_routes(services),
+        *news_routes(services),
         Route("/api/health", _health, methods=["GET"]),
         Mount("/assets", StaticFiles(directory=ASSETS)),
     ]

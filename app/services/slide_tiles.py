@@ -137,6 +137,21 @@ class SlideTiles:
         return one
 
 
+def overview(case: Case, longest_px: int = 1200) -> bytes:
+    """A slide as a whole, as JPEG.
+
+    Raises:
+        InputRefused: As `SlideTiles.layout`.
+    """
+    one = _open(case)
+    try:
+        step = max(one.layout.width, one.layout.height) / longest_px
+        picture = one.slide.overview(one.layout.mpp[0] * max(step, 1.0))
+    finally:
+        one.close()
+    return _encoded(Picture.fromarray(picture.array), "JPEG", quality=_QUALITY)
+
+
 def heat_layer(case: Case) -> bytes:
     """The map of a slide as PNG with transparency, one pixel a cell, from the slide's top left corner.
 

@@ -124,6 +124,17 @@ class Cases:
             found = session.execute(query.group_by(CaseRow.status))
             return {row[0]: row[1] for row in found}
 
+    def state(self) -> str:
+        """What is another text as soon as anything about any case is another."""
+        with self._database.reading() as session:
+            count, latest = session.execute(select(func.count(), func.max(CaseRow.changed_at))).one()
+            return f"{count} {'' if latest is None else latest.isoformat()}"
+
+    def tasks(self) -> list[str]:
+        """Tasks that there are cases of, by name."""
+        with self._database.reading() as session:
+            return list(session.scalars(select(CaseRow.task).distinct().order_by(CaseRow.task)))
+
     def claim(self, case: str, reader: str, minutes: float = 30.0) -> Case:
         """Take a case into review, or go on with it; a claim lapses by itself.
 

@@ -76,3 +76,17 @@ export function keys({ data, setTriggerValue }) {
   document.addEventListener("keydown", listen);
   return () => document.removeEventListener("keydown", listen);
 }
+
+// Asks from time to time whether there is something new, and tells the page only then.
+export function ticker({ data, setTriggerValue }) {
+  const ask = async () => {
+    try {
+      const told = await (await fetched(data.url, data.token)).json();
+      if (told.state !== data.state) setTriggerValue("changed", told.state);
+    } catch (error) {
+      if (error.status === 401) setTriggerValue("changed", "");
+    }
+  };
+  const timer = setInterval(ask, data.everyMs);
+  return () => clearInterval(timer);
+}
