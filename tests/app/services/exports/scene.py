@@ -96,8 +96,10 @@ def liver(root: Path, *, dicom: bool = True) -> Scene:
         Quantity(name="burden", label="liver_tumor", value=1234.5678, unit="ml"),
         Quantity(name="count", label="liver_tumor", value=2.0, unit="1"),
     )
+    task = load_task("liver_ct")
     said = result.model_copy(
         update={
+            "config_digest": task.digest,
             "findings": findings,
             "quantities": quantities,
             "explanations": (),
@@ -106,7 +108,7 @@ def liver(root: Path, *, dicom: bool = True) -> Scene:
             "sources": loaded.sources,
         }
     )
-    write_result(said, load_task("liver_ct"), folder)
+    write_result(said, task, folder)
     return taken_in(root, folder)
 
 
