@@ -5,15 +5,14 @@ from datetime import date
 from typing import Any, Literal
 
 import altair as alt
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 # Told apart by people who see no red or green too (Okabe and Ito).
 GOOD, DOUBTFUL, BAD, PLAIN = "#009e73", "#e69f00", "#d55e00", "#0072b2"
 VERDICT_COLOURS = {"accepted": GOOD, "modified": DOUBTFUL, "rejected": BAD}
 _MORE = ("#56b4e9", "#cc79a7", "#f0e442", "#999999")
-_HEIGHT_PX, _ROW_PX = 240, 26
-_FEW_WEEKS = 8
+_HEIGHT_PX, _ROW_PX, _AROUND_PX = 320, 24, 90
+_MOST_TICKS = 8
 
 Format = Literal["share", "number"]
 
@@ -73,14 +72,13 @@ def lines_over_weeks(
         written: Shares as per cent from 0 to 1, or numbers from 0.
         colours: By series; the usual ones otherwise.
     """
-    data = pd.DataFrame([one.model_dump() for one in points])
-    data["week"] = pd.to_datetime(data["week"])
+    data = _data([one.model_dump() | {"week": _at(one.week)} for one in points])
     scale = alt.Scale(domain=[0, 1]) if written == "share" else alt.Scale(zero=True, nice=True)
-    colour = _colour(list(dict.fromkeys(data["series"])), colours)
+    colour = _colour(list(dict.fromkeys(one.series for one in points)), colours)
     weeks = alt.X(
         "week:T",
         title="Week beginning",
-        axis=alt.Axis(format="%-d %b %Y", labelAngle=0, labelOverlap=True, tickCount=_FEW_WEEKS, grid=False),
+        axis=alt.Axis(format="%-d %b %Y", values=_ticks([one.week for one in points]), labelAngle=0, grid=False),
     )
     base = alt.Chart(data).encode(x=weeks, color=colour)
     band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
@@ -88,7 +86,8 @@ def lines_over_weeks(
         y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format=_format(written), tickCount=5)),
         tooltip=_tooltips(alt.Tooltip("week:T", title="Week beginning", format="%-d %B %Y"), written),
     )
-    return (band + line).properties(height=_HEIGHT_PX)
+    chart: alt.LayerChart = (band + line).properties(height=_HEIGHT_PX)
+    return chart
 
 
 def intervals_beside(
@@ -107,8 +106,8 @@ def intervals_beside(
         domain: What the axis spans.
         colours: By series; the usual ones otherwise.
     """
-    data = pd.DataFrame([one.model_dump() for one in figures])
-    rows, series = (list(dict.fromkeys(data[name])) for name in ("row", "series"))
+    data = _data([one.model_dump() for one in figures])
+    rows, series = list(dict.fromkeys(one.row for one in figures)), list(dict.fromkeys(one.series for one in figures))
     where: dict[str, Any] = {
         "y": alt.Y("row:N", title=None, sort=rows, axis=alt.Axis(labelLimit=220)),
         "yOffset": alt.YOffset("series:N", sort=series),
@@ -121,7 +120,9 @@ def intervals_beside(
         x=alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(format=_format(written), tickCount=5)),
         tooltip=_tooltips(alt.Tooltip("row:N", title="Of"), written),
     )
-    return (rule + point).properties(height=_ROW_PX * max(len(rows) * max(len(series), 1), 2) + 20)
+    height = _ROW_PX * max(len(rows) * len(series), 2) + _AROUND_PX
+    chart: alt.LayerChart = (rule + point).properties(height=height)
+    return chart
 
 
 def bars_with_limits(figures: Sequence[Beside], title: str, limit: str) -> alt.LayerChart:
@@ -132,8 +133,8 @@ def bars_with_limits(figures: Sequence[Beside], title: str, limit: str) -> alt.L
         title: Of the horizontal axis.
         limit: What the mark is.
     """
-    data = pd.DataFrame([one.model_dump() for one in figures])
-    rows, series = (list(dict.fromkeys(data[name])) for name in ("row", "series"))
+    data = _data([one.model_dump() for one in figures])
+    rows, series = list(dict.fromkeys(one.row for one in figures)), list(dict.fromkeys(one.series for one in figures))
     known = {"no more than chance": PLAIN, "moved": BAD}
     row = alt.Y("row:N", title=None, sort=rows, axis=alt.Axis(labelLimit=260))
     bar = (
@@ -152,7 +153,8 @@ def bars_with_limits(figures: Sequence[Beside], title: str, limit: str) -> alt.L
         )
     )
     mark = alt.Chart(data).mark_tick(color="#444444", thickness=2, height=18).encode(y=row, x="high:Q")
-    return (bar + mark).properties(height=_ROW_PX * max(len(rows), 2) + 20)
+    chart: alt.LayerChart = (bar + mark).properties(height=_ROW_PX * max(len(rows), 2) + _AROUND_PX)
+    return chart
 
 
 def counts_over_weeks(rows: Sequence[tuple[date, str, int]]) -> alt.Chart:
@@ -161,11 +163,10 @@ def counts_over_weeks(rows: Sequence[tuple[date, str, int]]) -> alt.Chart:
     Args:
         rows: (Monday, what was counted, how many), at least one.
     """
-    data = pd.DataFrame(rows, columns=["week", "series", "count"])
-    data["week"] = pd.to_datetime(data["week"])
+    data = _data([{"week": _at(week), "series": series, "count": count} for week, series, count in rows])
     colours = {"scored": PLAIN, "decided": GOOD, "failed": BAD}
-    chart = alt.Chart(data).mark_bar()
-    return chart.encode(
+    bars = alt.Chart(data).mark_bar()
+    chart: alt.Chart = bars.encode(
         x=alt.X("yearmonthdate(week):O", title="Week beginning", axis=alt.Axis(format="%-d %b", labelAngle=0)),
         xOffset=alt.XOffset("series:N", sort=list(colours)),
         y=alt.Y("count:Q", title="Cases", axis=alt.Axis(tickMinStep=1, tickCount=5)),
@@ -176,6 +177,22 @@ def counts_over_weeks(rows: Sequence[tuple[date, str, int]]) -> alt.Chart:
             alt.Tooltip("count:Q", title="How many"),
         ],
     ).properties(height=_HEIGHT_PX)
+    return chart
+
+
+def _data(rows: list[dict[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=rows)
+
+
+def _ticks(weeks: Sequence[date]) -> list[str]:
+    """Some of the weeks, evenly, the last one among them."""
+    own = sorted(set(weeks), reverse=True)
+    return [_at(week) for week in own[:: len(own) // (_MOST_TICKS + 1) + 1]]
+
+
+def _at(week: date) -> str:
+    # Without a time it would be midnight in UTC, which is another day elsewhere.
+    return f"{week.isoformat()}T00:00:00"
 
 
 def _colour(series: list[str], colours: dict[str, str] | None) -> alt.Color:

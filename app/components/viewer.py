@@ -30,7 +30,38 @@ export default (component) => {
 };
 """
 
-SHORTCUTS: tuple[tuple[str, str], ...] = (("Arrow up, arrow down", "Next or previous slice"),)
+SHORTCUTS: tuple[tuple[str, str], ...] = (
+    ("Arrow up, arrow down", "Next or previous slice"),
+    ("Page up, page down", "Ten slices further"),
+    ("Home, end", "First or last slice"),
+    ("Shift + arrows", "Move the crosshair in the plane"),
+    ("Alt + arrows", "Width and centre of the window"),
+    ("Shift + 1 … 9", "Window presets"),
+    ("Tab", "Next plane or control"),
+    ("V", "Three planes, or the active one large"),
+    ("+, -", "Zoom in or out"),
+    ("Space + drag", "Move the image"),
+    ("0", "Reset zoom, position and window"),
+    ("I", "Smooth or square voxels"),
+    ("S", "Segmentation on or off"),
+    ("H", "Next explanation map"),
+    ("X", "Crosshair"),
+    ("D", "Measure a distance"),
+    ("W", "Measure two diameters"),
+    ("Delete", "Remove a measurement"),
+    ("E", "Edit the segmentation"),
+    ("B", "Brush"),
+    ("Z", "Eraser"),
+    ("F", "Threshold fill"),
+    ("[, ]", "Smaller or larger brush"),
+    ("Enter", "Use the tool at the crosshair"),
+    ("K", "Interpolate between two drawn slices"),
+    ("O", "Compare with the original"),
+    ("Ctrl + Z, Ctrl + Y", "Undo, redo"),
+    ("Ctrl + S", "Save the edited segmentation"),
+    ("T", "Three-dimensional view"),
+    ("Escape", "Back to the crosshair"),
+)
 
 
 @dataclass(frozen=True)
@@ -125,17 +156,21 @@ def events(told: Mapping[str, Any]) -> ViewerEvents:
     Raises:
         ValueError: It is not what the viewer sends.
     """
-    saved, focused, failed = (told.get(name) for name in ("mask_saved", "focused", "failed"))
+    focused = told.get("focused")
     try:
         return ViewerEvents(
-            mask_saved=None
-            if saved is None
-            else SavedMask(str(saved["mask"]), str(saved["sha256"]), int(saved["changed_voxels"])),
+            mask_saved=_saved(told.get("mask_saved")),
             focused=None if focused is None else int(focused),
-            failed=str(failed or ""),
+            failed=str(told.get("failed") or ""),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"expected an event of the viewer, got {dict(told)!r}: reload the page") from error
+
+
+def _saved(told: Mapping[str, Any] | None) -> SavedMask | None:
+    if told is None:
+        return None
+    return SavedMask(str(told["mask"]), str(told["sha256"]), int(told["changed_voxels"]))
 
 
 @functools.cache

@@ -157,7 +157,7 @@ def test_a_distance_is_in_millimetres_of_the_plane(shown: ViewerPage) -> None:
     shown.drag("axial", (4, 5, 10), (34, 25, 10))
     shown.drag("sagittal", (20, 4, 3), (20, 24, 15))
     found = shown.state()["measurements"]
-    # 30 columns of 0.5 mm and 20 rows of 2 mm; 20 rows of 2 mm and 12 slices of 4 mm. A pixel of the screen is the bound.
+    # 30 columns of 0.5 mm, 20 rows of 2 mm; 20 rows of 2 mm, 12 slices of 4 mm; the mouse stands on whole pixels.
     scales = [shown.state()["planes"][name]["scale"] for name in ("axial", "sagittal")]
     assert [one["unit"] for one in found] == ["mm", "mm"]
     assert found[0]["lengths"][0] == pytest.approx(np.hypot(15.0, 40.0), abs=2 / scales[0])
@@ -168,7 +168,11 @@ def test_a_distance_is_in_millimetres_of_the_plane(shown: ViewerPage) -> None:
 
 def test_diameters_stay_perpendicular(shown: ViewerPage) -> None:
     one = {"kind": "diameter", "points": [[2.0, 3.0], [10.0, 7.0]], "foot": 0.5, "reach": [0.0, 0.0]}
-    source = "(() => { m.drag(x, 2, [9, 1], [0.5, 2]); m.drag(x, 3, [4, 8], [0.5, 2]); return [m.ends(x, [0.5, 2]), m.lengths(x, [0.5, 2])]; })()"
+    source = """(() => {
+      m.drag(x, 2, [9, 1], [0.5, 2]);
+      m.drag(x, 3, [4, 8], [0.5, 2]);
+      return [m.ends(x, [0.5, 2]), m.lengths(x, [0.5, 2])];
+    })()"""
     ends, (long, short) = shown.module("measure", source, one)
     mm = np.asarray(ends) * (0.5, 2.0)
     assert np.dot(mm[1] - mm[0], mm[3] - mm[2]) == pytest.approx(0.0, abs=1e-9)

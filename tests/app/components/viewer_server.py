@@ -28,19 +28,27 @@ POLICY = (
 PAGE = """<!doctype html><html lang="en"><title>viewer</title>
 <style>body { margin: 8px; background: #0e1117; }</style><main></main><script src="/page.js"></script></html>"""
 SCRIPT = """
-window.events = [];
-const shadow = document.querySelector("main").attachShadow({ mode: "open" });
 const text = async (path) => (await fetch(path)).text();
 const start = async () => {
   const [css, js, html] = await Promise.all(["/viewer.css", "/bootstrap.js", "/viewer.html"].map(text));
-  shadow.innerHTML = `<style>${css}</style>${html}`;
-  return import(URL.createObjectURL(new Blob([js], { type: "text/javascript" })));
+  const { default: component } = await import(URL.createObjectURL(new Blob([js], { type: "text/javascript" })));
+  return { component, inside: `<style>${css}</style>${html}` };
 };
 const started = start();
 const setTriggerValue = (name, value) => window.events.push([name, value]);
+let shadow = null;
+window.unmount = null;
+window.fresh = async () => {
+  window.unmount = null;
+  window.events = [];
+  const host = document.createElement("div");
+  document.querySelector("main").replaceChildren(host);
+  shadow = host.attachShadow({ mode: "open" });
+  shadow.innerHTML = (await started).inside;
+};
 window.show = async (data) => {
-  const { default: component } = await started;
-  window.close = component({ parentElement: shadow, data, key: "viewer", setTriggerValue, setStateValue: () => {} });
+  const { component } = await started;
+  window.unmount = component({ parentElement: shadow, data, key: "viewer", setTriggerValue, setStateValue: () => {} });
 };
 window.root = () => shadow.querySelector(".denselens-viewer");
 window.viewer = () => window.root()?.denselens;

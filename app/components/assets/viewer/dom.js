@@ -53,7 +53,14 @@ export function slider({ label, name = label, min = 0, max = 100, step = 1, valu
 export function chooser({ label, name = label, options, value, change }) {
   const input = element("select", { title: label, aria: { label } });
   for (const [key, text] of options) input.append(element("option", { value: key, text, selected: key === value }));
-  input.addEventListener("change", () => change(input.value));
+  let byPointer = false;
+  input.addEventListener("pointerdown", () => (byPointer = true));
+  input.addEventListener("keydown", () => (byPointer = false));
+  input.addEventListener("change", () => {
+    change(input.value);
+    // Whoever chose by mouse wants the viewer's keys again.
+    if (byPointer) input.blur();
+  });
   return element("label", { class: "chooser" }, name ? element("span", { text: name }) : null, input);
 }
 

@@ -47,7 +47,7 @@ const STEPS = { ArrowUp: 1, ArrowDown: -1, ArrowRight: 1, ArrowLeft: -1, PageUp:
 export function listen(root, press, held) {
   const down = (event) => {
     const [target] = event.composedPath();
-    if (!mine(root, event) || typing(target)) return;
+    if (!mine(root, event) || typing(target, event.key)) return;
     if (event.code === "Space" && !isControl(target)) {
       held.space = true;
       event.preventDefault();
@@ -68,8 +68,11 @@ function mine(root, event) {
   return event.composedPath().includes(root) || document.activeElement === document.body || !document.activeElement;
 }
 
-function typing(target) {
-  return target instanceof Element && (target.closest("input:not([type=checkbox]), select, textarea") || target.isContentEditable);
+/** Whether a control needs the key for itself: all of them where one writes, those that move it on a slider. */
+function typing(target, key) {
+  if (!(target instanceof Element)) return false;
+  if (target.matches("input[type=range]")) return key in STEPS;
+  return target.matches("input:not([type=checkbox]), select, textarea") || target.isContentEditable;
 }
 
 function isControl(target) {

@@ -26,9 +26,11 @@ function sceneState(stage) {
     progress: scene.volume.progress,
     loaded: [...scene.volume.loaded],
     editing: stage.editing.on,
+    dirty: stage.editing.dirty,
     changedVoxels: stage.editing.mask?.changedVoxels ?? 0,
     heat: scene.heat?.layer.number ?? null,
     focused: scene.focused,
+    space: stage.space.ready,
     measurements: scene.measurements.map((one) => {
       const plane = stage.planes.find(({ axes }) => axes.name === one.plane);
       return { kind: one.kind, plane: one.plane, slice: one.slice, lengths: lengths(one, plane.steps), unit: scene.unit };

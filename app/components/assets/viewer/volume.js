@@ -42,12 +42,15 @@ export class Volume {
    */
   async load(api, first, arrived, signal) {
     const waiting = chunks(this.loaded.length, this.sliceBytes, first).filter(([from]) => !this.has(from));
-    const take = async () => {
-      for (let chunk = waiting.shift(); chunk; chunk = waiting.shift()) {
+    const take = async (most = Infinity) => {
+      for (let taken = 0; taken < most && waiting.length; taken++) {
+        const chunk = waiting.shift();
         if (!this.has(chunk[0])) await this.#fetch(api, chunk, arrived, signal);
       }
     };
-    await Promise.all(Array.from({ length: STREAMS }, take));
+    // Nothing competes with what the reader looks at first.
+    await take(1);
+    await Promise.all(Array.from({ length: STREAMS }, () => take()));
   }
 
   async #fetch(api, [from, to], arrived, signal) {
