@@ -1,6 +1,7 @@
 """What files and people say is text wherever it is shown; and every document is whole, with much to say or nothing."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,25 @@ def test_a_letter_that_cannot_be_shown_is_its_number(tmp_path: Path) -> None:
 def test_the_same_record_gives_the_same_bytes(record: CaseRecord) -> None:
     for write in (as_json, as_csv, as_html, as_pdf):
         assert write(record) == write(record)
+
+
+def test_the_keys_of_the_json_are_those_that_are_promised(repository: Path, record: CaseRecord) -> None:
+    page = (repository / "docs" / "review-record.md").read_text(encoding="utf-8").partition("## The JSON document")[2]
+    rows = dict(re.findall(r"^\| (`[^|]+) \| (.+) \|$", page, flags=re.MULTILINE))
+    document = json.loads(as_json(record).content)
+    assert {name for keys in rows for name in re.findall(r"`(\w+)`", keys)} == document.keys()
+    for key, there in (
+        ("case", document["case"]),
+        ("result", document["result"]),
+        ("findings", document["findings"][0]),
+        ("findings[].network", document["findings"][0]["network"]),
+        ("findings[].decision", document["findings"][0]["decision"]),
+        ("measurements", document["measurements"][0]),
+        ("edited_mask", document["edited_mask"]),
+        ("reviews", document["reviews"][0]),
+    ):
+        promised = set(re.findall(r"`(\w+)`", rows[f"`{key}`"]))
+        assert there.keys() <= promised, key
 
 
 def test_the_file_is_named_after_the_study(record: CaseRecord) -> None:
