@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 GOOD, DOUBTFUL, BAD, PLAIN = "#009e73", "#e69f00", "#d55e00", "#0072b2"
 VERDICT_COLOURS = {"accepted": GOOD, "modified": DOUBTFUL, "rejected": BAD}
 _MORE = ("#56b4e9", "#cc79a7", "#f0e442", "#999999")
-_HEIGHT_PX, _ROW_PX, _AROUND_PX = 320, 24, 90
-_MOST_TICKS = 8
+_HEIGHT_PX, _ROW_PX, _AROUND_PX = 320, 26, 120
+_MOST_TICKS, _MOST_BANDS = 8, 3
 
 Format = Literal["share", "number"]
 
@@ -73,15 +73,20 @@ def lines_over_weeks(
         colours: By series; the usual ones otherwise.
     """
     data = _data([one.model_dump() | {"week": _at(one.week)} for one in points])
-    scale = alt.Scale(domain=[0, 1]) if written == "share" else alt.Scale(zero=True, nice=True)
-    colour = _colour(list(dict.fromkeys(one.series for one in points)), colours)
+    series = list(dict.fromkeys(one.series for one in points))
+    # Rare things are not drawn on a line.
+    whole = written == "share" and max(one.high for one in points) > 0.5
+    scale = alt.Scale(domain=[0, 1]) if whole else alt.Scale(zero=True, nice=True)
+    colour = _colour(series, colours)
     weeks = alt.X(
         "week:T",
         title="Week beginning",
         axis=alt.Axis(format="%-d %b %Y", values=_ticks([one.week for one in points]), labelAngle=0, grid=False),
     )
     base = alt.Chart(data).encode(x=weeks, color=colour)
-    band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    # More bands than three hide each other; their ends stand in the tooltips.
+    opacity = 0.15 if len(series) <= _MOST_BANDS else 0.0
+    band = base.mark_area(opacity=opacity).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
     line = base.mark_line(point=alt.OverlayMarkDef(size=45, filled=True), strokeWidth=2).encode(
         y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format=_format(written), tickCount=5)),
         tooltip=_tooltips(alt.Tooltip("week:T", title="Week beginning", format="%-d %B %Y"), written),
@@ -199,7 +204,11 @@ def _colour(series: list[str], colours: dict[str, str] | None) -> alt.Color:
     usual = [PLAIN, BAD, GOOD, DOUBTFUL, *_MORE]
     known = colours or {}
     chosen = [known.get(name, usual[at % len(usual)]) for at, name in enumerate(series)]
-    legend = alt.Legend(title=None, orient="top", labelLimit=260) if len(series) > 1 or series != [""] else None
+    legend = (
+        alt.Legend(title=None, orient="top", labelLimit=260, symbolOpacity=1)
+        if len(series) > 1 or series != [""]
+        else None
+    )
     return alt.Color("series:N", scale=alt.Scale(domain=series, range=chosen), legend=legend)
 
 

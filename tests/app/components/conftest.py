@@ -11,7 +11,8 @@ from tests.app.components.viewer_server import Server
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
+# WebGL drivers tell how fast they are, canvases that tests read them, OpenSeadragon which tiles it needs no longer; and
+# refused requests are what some tests ask for.
 HARMLESS = ("GL Driver Message", "Canvas2D", "Failed to load resource", "Ignoring tile")
 
 

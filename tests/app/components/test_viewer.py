@@ -103,7 +103,8 @@ SERVER = """
 
     async def mask(request):
         voxels = gzip.decompress(await request.body())
-        return JSONResponse({{"mask": "m1", "sha256": hashlib.sha256(voxels).hexdigest(), "changed_voxels": sum(voxels)}})
+        digest = hashlib.sha256(voxels).hexdigest()
+        return JSONResponse({{"mask": "m1", "sha256": digest, "changed_voxels": sum(voxels)}})
 
     app = App({page!r}, routes=[
         Mount("/assets", StaticFiles(directory=ASSETS)),
@@ -137,10 +138,14 @@ def test_streamlit_mounts_it_and_hears_of_it(browser: Browser, tmp_path: Path, r
         plane_box.focus()
         page.keyboard.press("End")
         plane.get_by_text("Axial  8 / 8").wait_for()
+        page.keyboard.press("v")
+        page.locator("[data-plane=coronal]").wait_for(state="hidden")
         assert page.get_by_text("run 1, focused None").is_visible()
         page.get_by_role("button", name="Jump").click()
         plane.get_by_text("Axial  3 / 8").wait_for()
         page.get_by_text("run 2, focused None").wait_for()
+        # The same viewer as before: new data did not begin it anew.
+        assert page.locator("[data-plane=coronal]").is_hidden()
         plane_box.focus()
         page.keyboard.press("e")
         page.keyboard.press("Enter")

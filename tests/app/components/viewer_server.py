@@ -68,6 +68,7 @@ class Case:
     token: str = TOKEN
     delay_s: float = 0.0
     refuses: dict[str, int] = field(default_factory=dict)
+    packed: dict[str, bytes] = field(default_factory=dict)
     levels: dict[int, Image.Image] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -181,11 +182,13 @@ class Handler(BaseHTTPRequestHandler):
         if found is None:
             self._refuse(HTTPStatus.NOT_FOUND, "")
         else:
-            self._send(gzip.compress(found.tobytes(), 1), "application/octet-stream", encoding="gzip")
+            if what not in case.packed:
+                case.packed[what] = gzip.compress(found.tobytes(), 1)
+            self._send(case.packed[what], "application/octet-stream", encoding="gzip")
 
     def _image(self, case: Case) -> None:
         assert case.image is not None
-        body = case.image.tobytes()
+        body = memoryview(np.ascontiguousarray(case.image)).cast("B")
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if asked is None:
             self._send(body, "application/octet-stream")
@@ -224,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(json.dumps(told).encode(), "application/json", status=status)
 
     def _send(
-        self, body: bytes, kind: str, *, status: int = 200, encoding: str = "", extra: dict[str, str] | None = None
+        self, body: bytes | memoryview, kind: str, *, status: int = 200, encoding: str = "", extra: dict[str, str] | None = None
     ) -> None:
         self.send_response(status)
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Content-Security-Policy": POLICY}

@@ -28,7 +28,7 @@ export function fillImage(pixels, volume, { columns, rows, across, down, first }
   }
 }
 
-/** A label map or a heat map by a table of 256. */
+/** A heat map by a table of 256. */
 export function fillBytes(pixels, bytes, { columns, rows, across, down, first }, table) {
   for (let row = 0, at = 0; row < rows; row++) {
     let index = first + row * down;
@@ -36,13 +36,12 @@ export function fillBytes(pixels, bytes, { columns, rows, across, down, first },
   }
 }
 
-/** The bytes of a plane in the order of the screen. */
-export function gather(bytes, { columns, rows, across, down, first }, out = new Uint8Array(columns * rows)) {
+/** The bytes of a plane in the order of the screen, into an array of rows times columns. */
+export function gather(bytes, { columns, rows, across, down, first }, out) {
   for (let row = 0, at = 0; row < rows; row++) {
     let index = first + row * down;
     for (const end = at + columns; at < end; at++, index += across) out[at] = bytes[index];
   }
-  return out;
 }
 
 /**

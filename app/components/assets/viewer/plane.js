@@ -34,6 +34,7 @@ export class Plane {
     this.letters = edges(scene.view.directions, axes);
     for (const edge of ["left", "right", "top", "bottom"]) this.text[edge].textContent = this.letters?.[edge] ?? "";
     this.layers = Object.fromEntries(["image", "labels", "heat"].map((name) => [name, new Layer(this.columns, this.rows)]));
+    this.gathered = new Uint8Array(this.columns * this.rows);
     this.paths = new Map();
     this.drawn = "";
     this.times = [];
@@ -139,8 +140,9 @@ export class Plane {
     );
     if (labels) {
       this.layers.labels.update(`${this.slice}:${scene.labelsVersion}`, (pixels) => {
-        fillBytes(pixels, labels, place, scene.labelTable);
-        this.paths = outlines(gather(labels, place), this.columns, this.rows);
+        gather(labels, place, this.gathered);
+        for (let at = 0; at < pixels.length; at++) pixels[at] = scene.labelTable[this.gathered[at]];
+        this.paths = outlines(this.gathered, this.columns, this.rows);
       });
     }
     if (scene.heat) {
