@@ -25,7 +25,9 @@ const main = import(new URL("/assets/viewer/main.js", document.baseURI).href);
 export default (component) => {
   let close = null;
   let gone = false;
-  main.then((viewer) => { if (!gone) close = viewer.mount(component); });
+  const started = (viewer) => { if (!gone) close = viewer.mount(component); };
+  const root = component.parentElement.querySelector(".denselens-viewer");
+  main.then(started, () => { root.textContent = "The viewer could not be loaded. Reload the page."; });
   return () => { gone = true; close?.(); };
 };
 """
@@ -35,12 +37,14 @@ SHORTCUTS: tuple[tuple[str, str], ...] = (
     ("Page up, page down", "Ten slices further"),
     ("Home, end", "First or last slice"),
     ("Shift + arrows", "Move the crosshair in the plane"),
+    ("Ctrl + arrows", "Move the image"),
     ("Alt + arrows", "Width and centre of the window"),
     ("Shift + 1 … 9", "Window presets"),
     ("Tab", "Next plane or control"),
     ("V", "Three planes, or the active one large"),
     ("+, -", "Zoom in or out"),
     ("Space + drag", "Move the image"),
+    ("Arrows on a slide", "Move the slide"),
     ("0", "Reset zoom, position and window"),
     ("I", "Smooth or square voxels"),
     ("S", "Segmentation on or off"),

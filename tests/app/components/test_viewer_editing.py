@@ -1,7 +1,6 @@
 """Drawing the segmentation: which voxels change, that undo is exact, and what reaches the server."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +8,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from app.services.view import View, ViewLabel, Window
+from tests.app.components.drawing import SHAPE, SPACING, brute_distance, near
 from tests.app.components.viewer_page import ViewerPage
 from tests.app.components.viewer_server import Case
 
-SHAPE = (48, 40, 12)
-SPACING = (1.0, 1.5, 3.0)
 RADIUS = 6.5
 
 
@@ -54,17 +52,6 @@ def save(shown: ViewerPage) -> NDArray[np.uint8]:
 
 def set_radius(shown: ViewerPage, millimetres: float) -> None:
     shown.control("Radius of the brush, mm").fill(str(millimetres))
-
-
-def near(plane: tuple[int, int], ends: Any, radius: float) -> NDArray[np.bool_]:
-    """(axis of rows, axis of columns) -> voxels of that plane within a radius of the way between two of them."""
-    rows, columns = plane
-    v, u = np.mgrid[: SHAPE[rows], : SHAPE[columns]]
-    first, last = (np.asarray(end, float) * (SPACING[columns], SPACING[rows]) for end in ends)
-    points = np.stack([u * SPACING[columns], v * SPACING[rows]], -1)
-    way = last - first
-    part = np.clip(((points - first) @ way) / max(float(way @ way), 1e-12), 0, 1)
-    return np.asarray(np.linalg.norm(points - first - part[..., None] * way, axis=-1) <= radius)
 
 
 def test_a_dab_changes_a_disc_and_the_server_gets_it(shown: ViewerPage) -> None:
@@ -112,13 +99,6 @@ def test_a_stroke_is_as_wide_as_the_brush_in_every_plane(
     assert not (found & ~near((rows, columns), ends, 3.5 + slack)).any()
 
 
-def test_the_way_of_the_brush_is_exact(shown: ViewerPage) -> None:
-    ends, radius = [[7.3, 5.1], [30.9, 22.4]], 4.2
-    source = "(() => { const found = []; m.sweep(...x, (u, v) => found.push([v, u])); return found; })()"
-    found = shown.module("shapes", source, [*ends, radius, list(SPACING[:2]), list(SHAPE[:2])])
-    assert sorted(map(tuple, found)) == sorted(map(tuple, np.argwhere(near((1, 0), ends, radius)).tolist()))
-
-
 def test_the_eraser_takes_away(shown: ViewerPage) -> None:
     case = drawn_on()
     shown.show(case)
@@ -162,25 +142,6 @@ def _digest(shown: ViewerPage) -> str:
     return str(shown.page.evaluate(source, list(SHAPE)))
 
 
-def test_forgetting_keeps_the_memory_bounded(shown: ViewerPage) -> None:
-    source = """(() => {
-      const history = new m.History(1000);
-      const labels = new Uint8Array(4096);
-      for (let stroke = 1; stroke <= 60; stroke++) {
-        const kept = new Map([[0, labels.slice()]]);
-        labels.fill(stroke, stroke, stroke + 20);
-        history.push(m.difference(labels, kept, {}));
-      }
-      const strokes = history.done.length;
-      while (history.undo((index, label) => (labels[index] = label)));
-      return [strokes, history.bytes, labels[60 - strokes + 19], labels[61]];
-    })()"""
-    strokes, size, kept, gone = shown.module("history", source)
-    # 20 voxels in a run: 8 bytes and twice 20. What was forgotten stays as it was drawn.
-    assert (strokes, size) == (1000 // 48, 1000 // 48 * 48)
-    assert (kept, gone) == (60 - strokes, 0)
-
-
 def test_fill_takes_what_hangs_together(shown: ViewerPage) -> None:
     case = drawn_on()
     shown.show(case)
@@ -212,28 +173,6 @@ def test_fill_can_take_the_window(shown: ViewerPage) -> None:
     assert np.array_equal(save(shown), expected)
 
 
-def _brute_distance(mask: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.float64]:
-    """Signed distance by trying every pair of voxels."""
-    points = np.argwhere(np.ones_like(mask)) * (steps[1], steps[0])
-    squares = ((points[:, None] - points[None]) ** 2).sum(-1)
-    flat = mask.ravel()
-    outside, inside = (np.where(flat == want, squares, np.inf).min(1) for want in (False, True))
-    return np.where(flat, np.sqrt(outside), -np.sqrt(inside)).reshape(mask.shape)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_signed_distances_are_exact(shown: ViewerPage, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    mask = ndimage.gaussian_filter(rng.normal(size=(17, 23)), seed) > 0
-    steps = (0.7, 1.9)
-    found = shown.module(
-        "shapes",
-        "[...m.signedDistance(Uint8Array.from(x[0]), [23, 17], x[1])]",
-        [mask.ravel().astype(int).tolist(), steps],
-    )
-    assert np.reshape(found, mask.shape) == pytest.approx(_brute_distance(mask, steps), abs=1e-9)
-
-
 def test_slices_between_two_drawn_ones_are_interpolated(shown: ViewerPage) -> None:
     case = drawn_on()
     shown.show(case)
@@ -250,7 +189,7 @@ def test_slices_between_two_drawn_ones_are_interpolated(shown: ViewerPage) -> No
     assert shown.state()["cross"][2] == 3
     shown.press("k")
     saved = save(shown)
-    low, high = (_brute_distance(saved[k] == 2, SPACING[:2]) for k in (3, 8))
+    low, high = (brute_distance(saved[k] == 2, SPACING[:2]) for k in (3, 8))
     for k in range(4, 8):
         part = (k - 3) / 5
         blend = (1 - part) * low + part * high

@@ -74,6 +74,15 @@ def test_a_film_can_be_drawn_on(shown: ViewerPage) -> None:
     assert saved[5, 20] == 1
 
 
+def test_a_film_is_drawn_on_by_keyboard_alone(shown: ViewerPage) -> None:
+    case = film()
+    shown.show(case)
+    i, j, _ = shown.state()["cross"]
+    shown.press("e", *["["] * 15, "Shift+ArrowRight", "Shift+ArrowUp", "Enter", "Control+s")
+    shown.wait("!viewer().state().dirty")
+    assert np.argwhere(case.masks["mask-1"]).tolist() == [[0, j - 1, i + 1]]
+
+
 def test_findings_of_a_film_are_clicked(shown: ViewerPage) -> None:
     shown.show(film())
     shown.drag("axial", (6, 12, 0))

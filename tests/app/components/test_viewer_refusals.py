@@ -18,7 +18,8 @@ def small() -> Case:
         editable=True,
         result_sha256="h" * 64,
     )
-    return Case(view, np.arange(256, dtype="<i2").reshape(4, 8, 8), np.zeros((4, 8, 8), np.uint8))
+    nothing = np.zeros((4, 8, 8), np.uint8)
+    return Case(view, np.arange(256, dtype="<i2").reshape(4, 8, 8), nothing, {0: nothing})
 
 
 def told(shown: ViewerPage) -> str:
@@ -35,6 +36,12 @@ def test_a_lapsed_token_is_asked_for_again_and_loading_goes_on(shown: ViewerPage
     shown.wait("viewer().ready")
     assert shown.text(".message") == ""
     assert shown.page.evaluate("viewer().voxel(7, 7, 3)") == 255
+    case.token = "third"
+    shown.press("h")
+    shown.wait("events.length === 2")
+    shown.hand_over(case)
+    shown.press("h")
+    shown.wait("viewer().state().heat === 0")
 
 
 def test_who_has_no_right_is_told_once(shown: ViewerPage) -> None:

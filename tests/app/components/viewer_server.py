@@ -227,7 +227,13 @@ class Handler(BaseHTTPRequestHandler):
         self._send(json.dumps(told).encode(), "application/json", status=status)
 
     def _send(
-        self, body: bytes | memoryview, kind: str, *, status: int = 200, encoding: str = "", extra: dict[str, str] | None = None
+        self,
+        body: bytes | memoryview,
+        kind: str,
+        *,
+        status: int = 200,
+        encoding: str = "",
+        extra: dict[str, str] | None = None,
     ) -> None:
         self.send_response(status)
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Content-Security-Policy": POLICY}

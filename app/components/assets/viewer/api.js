@@ -24,6 +24,8 @@ export class Api {
     this.token = token;
     /** Called with a Refusal when the token is not accepted. */
     this.denied = () => {};
+    /** Called when it is. */
+    this.accepted = () => {};
   }
 
   headers(more = {}) {
@@ -38,7 +40,10 @@ export class Api {
       if (error.name === "AbortError") throw error;
       throw new Refusal("The server cannot be reached. Check the network.", 0);
     }
-    if (answer.ok) return answer;
+    if (answer.ok) {
+      this.accepted();
+      return answer;
+    }
     const refusal = new Refusal(await reason(answer), answer.status);
     if (answer.status === 401 || answer.status === 403) this.denied(refusal);
     throw refusal;

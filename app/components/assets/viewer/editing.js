@@ -2,6 +2,7 @@
 
 import { EditingBar } from "./editing_bar.js";
 import { Mask } from "./mask.js";
+import { LEAST_RADIUS, MOST_RADIUS } from "./scene.js";
 import { flood, interpolate, sweep } from "./shapes.js";
 
 export class Editing {
@@ -168,8 +169,13 @@ export class Editing {
       save: () => this.save(),
       interpolate: () => this.interpolate(),
       compare: () => this.compare(),
-      radius: () => this.scene.set("brush", { ...this.scene.brush, radius: this.scene.brush.radius * by }, "marks"),
+      radius: () => this.#resize(by),
     };
+  }
+
+  #resize(by) {
+    const radius = Math.min(MOST_RADIUS[this.scene.unit], Math.max(LEAST_RADIUS, this.scene.brush.radius * by));
+    this.scene.set("brush", { ...this.scene.brush, radius }, "marks");
   }
 
   update() {

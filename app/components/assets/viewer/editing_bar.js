@@ -1,6 +1,7 @@
 /** The controls for drawing, shown while editing is on. */
 
 import { button, chooser, element, slider, tick } from "./dom.js";
+import { LEAST_RADIUS, MOST_RADIUS } from "./scene.js";
 import { group, press } from "./toolbar.js";
 
 const ICONS = {
@@ -41,7 +42,7 @@ export class EditingBar {
     const labels = scene.view.labels.filter((label) => label.index > 0);
     const options = labels.map((label) => [String(label.index), label.name]);
     const label = chooser({ label: "Label to draw with", name: "Label", options, value: String(scene.brush.label), change: (index) => set({ label: Number(index) }) });
-    const radius = slider({ label: `Radius of the brush, ${scene.unit}`, name: "Radius", min: 0.5, max: 40, step: 0.5, value: scene.brush.radius, change: (size) => set({ radius: size }, "marks") });
+    const radius = slider({ label: `Radius of the brush, ${scene.unit}`, name: "Radius", min: LEAST_RADIUS, max: MOST_RADIUS[scene.unit], step: 0.25, value: scene.brush.radius, change: (size) => set({ radius: size }, "marks") });
     this.radius = radius.querySelector("input");
     this.radiusText = element("span", { class: "figure" });
     const range = element("input", { type: "number", min: 0, step: "any", value: scene.brush.range, aria: { label: "Fill values within this range of the clicked one" } });

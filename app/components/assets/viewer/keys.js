@@ -6,12 +6,14 @@ export const SHORTCUTS = [
   ["Page up, page down", "Ten slices further"],
   ["Home, end", "First or last slice"],
   ["Shift + arrows", "Move the crosshair in the plane"],
+  ["Ctrl + arrows", "Move the image"],
   ["Alt + arrows", "Width and centre of the window"],
   ["Shift + 1 … 9", "Window presets"],
   ["Tab", "Next plane or control"],
   ["V", "Three planes, or the active one large"],
   ["+, -", "Zoom in or out"],
   ["Space + drag", "Move the image"],
+  ["Arrows on a slide", "Move the slide"],
   ["0", "Reset zoom, position and window"],
   ["I", "Smooth or square voxels"],
   ["S", "Segmentation on or off"],
@@ -91,6 +93,7 @@ export function action(event) {
 }
 
 function withControl({ key, shiftKey }) {
+  if (key in ARROWS) return ["pan", ARROWS[key]];
   const pressed = key.toLowerCase();
   if (pressed === "z") return [shiftKey ? "redo" : "undo"];
   return { y: ["redo"], s: ["save"] }[pressed] ?? null;

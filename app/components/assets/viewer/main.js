@@ -42,6 +42,7 @@ class Viewer {
     this.api = new Api(data.base, data.token);
     this.asked = false;
     this.api.denied = (refusal) => this.#denied(refusal);
+    this.api.accepted = () => (this.asked = false);
     const place = element("div", { class: "viewer" });
     root.replaceChildren(place);
     const events = {
@@ -64,7 +65,7 @@ class Viewer {
     if (data.mask !== before.mask) this.stage.showMask?.(data.mask);
   }
 
-  /** Asks the page for a new token, once: who has no right to the case is refused again. */
+  /** Asks the page for a new token, once until one is accepted: who has no right to the case is refused again. */
   #denied(refusal) {
     if (this.asked) return;
     this.asked = true;

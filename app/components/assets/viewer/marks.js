@@ -16,7 +16,7 @@ export function drawMarks(plane) {
   const ratio = plane.marks.width / plane.width;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, plane.width, plane.height);
-  if (scene.view.kind === "volume") crosshair(context, plane);
+  if (scene.crossShown) crosshair(context, plane);
   for (const place of placesHere(plane)) ring(context, placed(plane, place), place, scene.focused);
   for (const one of scene.measurements) if (one.plane === plane.axes.name && one.slice === plane.slice) measurement(context, plane, one);
   if (plane.hover && (scene.tool === "brush" || scene.tool === "erase")) circle(context, plane);

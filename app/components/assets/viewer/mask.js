@@ -4,12 +4,12 @@ import { difference, History } from "./history.js";
 
 export class Mask {
   /**
-   * @param {Uint8Array} labels as they came; kept as the base, and copied to be edited
+   * @param {Uint8Array} labels as they came; they are edited in place, and copied before the first stroke
    * @param {number[]} shape columns, rows, slices
    */
   constructor(labels, shape) {
     this.base = labels;
-    this.labels = labels.slice();
+    this.labels = labels;
     this.shape = shape;
     this.steps = [1, shape[0], shape[0] * shape[1]];
     this.history = new History();
@@ -25,6 +25,7 @@ export class Mask {
 
   /** Begins a stroke. Rows are kept as they were when they are first written to. */
   begin() {
+    if (this.base === this.labels) this.base = this.labels.slice();
     this.kept = new Map();
   }
 

@@ -4,6 +4,10 @@ import { fillWindow, heatTable, labelTable } from "./colours.js";
 import { PLANES } from "./geometry.js";
 import { Volume } from "./volume.js";
 
+/** Of the brush, and of the unit that lengths are in. */
+export const LEAST_RADIUS = 0.25;
+export const MOST_RADIUS = { mm: 40, px: 200 };
+
 /** @typedef {"image"|"labels"|"heat"|"marks"|"controls"|"layout"} Part what changed */
 
 export class Scene {
@@ -26,6 +30,8 @@ export class Scene {
     this.windows = view.windows.length ? view.windows : [{ name: "All values", ...fullRange(view) }];
     this.windowVersion = 0;
     this.smooth = true;
+    /** A flat image has no other planes to link: its crosshair appears when keys move it. */
+    this.crossShown = view.kind === "volume";
     this.showWindow(this.windows[0]);
     /** What is drawn: the labels, or the original ones while they are compared. */
     this.labels = null;

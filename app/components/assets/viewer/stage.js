@@ -12,6 +12,9 @@ import { Scene } from "./scene.js";
 import { Space } from "./space.js";
 import { Toolbar } from "./toolbar.js";
 
+/** Pixels that a key moves the image. */
+const KEY_PAN = 40;
+
 export class Stage {
   /**
    * @param {HTMLElement} root empty
@@ -185,7 +188,8 @@ export class Stage {
     const { scene, active } = this;
     const actions = {
       scroll: () => scene.scroll(active.axes, Number.isFinite(by) ? by : Math.sign(by) * scene.shape[active.axes.w]),
-      crosshair: () => scene.moveTo(shifted(scene.cross, active.axes, by)),
+      crosshair: () => this.#moveCrosshair(by),
+      pan: () => active.panBy(-KEY_PAN * by[0], -KEY_PAN * by[1]),
       window: () => this.#nudge(by),
       preset: () => scene.windows[by] && scene.showWindow(scene.windows[by]),
       space: () => this.planes.length > 1 && this.arrange(scene.layout === "space" ? "three" : "space"),
@@ -203,6 +207,15 @@ export class Stage {
     actions[name]?.();
     this.redraw();
     return name in actions;
+  }
+
+  #moveCrosshair([across, down]) {
+    const { axes } = this.active;
+    const next = [...this.scene.cross];
+    next[axes.u] += across;
+    next[axes.v] += axes.flip ? -down : down;
+    this.scene.crossShown = true;
+    this.scene.moveTo(next);
   }
 
   #nudge([wider, down]) {
@@ -225,11 +238,4 @@ export class Stage {
     this.unlisten();
     this.sizes.disconnect();
   }
-}
-
-function shifted(voxel, axes, [across, down]) {
-  const next = [...voxel];
-  next[axes.u] += across;
-  next[axes.v] += axes.flip ? -down : down;
-  return next;
 }
