@@ -31,7 +31,8 @@ class Standing:
     Attributes:
         plan: Which.
         assignments: By reader, in their order.
-        readings: By reader and case: the first complete review, with the seconds of all that led to it.
+        readings: By reader and case: the first complete review, with the seconds of all the times that the reader
+            had the case open until then.
         adjudications: By case: the latest complete review of an adjudicator since all had read it.
     """
 
@@ -189,14 +190,17 @@ def _open(database: Database, case: str) -> list[Standing]:
 
 def _standing(plan: Plan, assignments: Sequence[Assignment], reviews: Sequence[Review]) -> Standing:
     assigned = {(one.reader, one.case) for one in assignments}
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], tuple[float, float]] = {}
     readings: dict[tuple[str, str], Review] = {}
     for review in reviews:
         of = (review.reader, review.case)
         if of in assigned and of not in readings:
-            seconds[of] = seconds.get(of, 0.0) + review.seconds
+            before, last_s = seconds.get(of, (0.0, 0.0))
+            # They grow while the case is open; where they are fewer than before it was opened again.
+            before += last_s if review.seconds < last_s else 0.0
+            seconds[of] = before, review.seconds
             if review.complete:
-                readings[of] = review.model_copy(update={"seconds": seconds[of]})
+                readings[of] = review.model_copy(update={"seconds": before + review.seconds})
     standing = Standing(plan, tuple(assignments), readings, {})
     last = {case: max(one.number for (_, of), one in readings.items() if of == case) for case in standing.read_by_all}
     adjudications = {

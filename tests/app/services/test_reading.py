@@ -143,11 +143,13 @@ def test_what_may_be_shown_stands_in_the_assignment(database: Database, cases: l
 
 def test_a_reading_is_the_first_complete_review_with_all_its_seconds(database: Database, cases: list[str]) -> None:
     plan = plan_for(database, cases)
-    read(database, cases[0], "anna", complete=False, seconds=30.0)
-    first = read(database, cases[0], "anna", based_on=1, seconds=12.5)
-    read(database, cases[0], "anna", based_on=2, seconds=99.0)
+    # Steps of one look, each kept with the seconds since the case was opened; then it is opened again.
+    for number, seconds in enumerate((10.0, 30.0, 5.0)):
+        read(database, cases[0], "anna", based_on=number, complete=False, seconds=seconds)
+    first = read(database, cases[0], "anna", based_on=3, seconds=12.5)
+    read(database, cases[0], "anna", based_on=4, seconds=99.0)
     reading = standing_of(database, plan.id).readings["anna", cases[0]]
-    assert (reading.number, reading.seconds) == (first.number, 42.5)
+    assert (reading.number, reading.seconds) == (first.number, 30.0 + 12.5)
 
 
 def test_adjudication_is_by_who_saw_the_latest_of_all_readings(database: Database, cases: list[str]) -> None:
