@@ -8,6 +8,8 @@
 import base64
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,17 @@ def _secrets(login: Login | None, cookie_secret: str) -> dict[str, Any]:
     return {"auth": given}
 
 
+@asynccontextmanager
+async def _open(_app: st.App) -> AsyncIterator[None]:
+    yield
+    services().close()
+
+
 def _made() -> st.App:
     here = services()
     return st.App(
         PAGE,
+        lifespan=_open,
         routes=all_routes(here),
         middleware=around(_own_scripts()),
         secrets=_secrets(here.settings.login, here.settings.secret()),

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.routes.exports import export_routes
 from app.routes.headers import SafeHeaders
+from app.routes.incidents import Incidents
 from app.routes.news import news_routes
 from app.routes.pixels import pixel_routes
 from app.routes.slides import slide_routes
@@ -38,7 +39,8 @@ def around(scripts: Sequence[str] = ()) -> list[Middleware]:
     Args:
         scripts: Hashes of inline scripts of Streamlit's own page.
     """
-    return [Middleware(SafeHeaders, scripts=scripts)]
+    # Headers outside: an answer about a bug has them too.
+    return [Middleware(SafeHeaders, scripts=scripts), Middleware(Incidents)]
 
 
 def _health(request: Request) -> Response:

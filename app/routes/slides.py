@@ -1,6 +1,5 @@
 """Tiles of slides and what was found on them."""
 
-from functools import partial
 from pathlib import Path
 
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -10,30 +9,31 @@ from app.access import Right
 from app.routes.guard import Asked, case_route, refusal
 from app.services.intake import read_result
 from app.services.services import Services
-from app.services.slide_tiles import NoSuchTile, SlideTiles, heat_layer
+from app.services.slide_tiles import NoSuchTile, heat_layer
 
-_HEADERS = {"Cache-Control": "private, max-age=600", "X-Content-Type-Options": "nosniff"}
+# The browser's own copy is for the same token alone: others may sit at the same machine next.
+_HEADERS = {"Cache-Control": "private, max-age=600", "Vary": "Authorization", "X-Content-Type-Options": "nosniff"}
 
 
 def slide_routes(services: Services) -> list[Route]:
     """The routes of `/api/cases/{case}/` that show slides."""
-    tiles, look = SlideTiles(), Right.LOOK
+    look = Right.LOOK
     return [
-        case_route(services, "slide", look, partial(_layout, tiles)),
-        case_route(services, "tiles/{level:int}/{column:int}_{row:int}.jpeg", look, partial(_tile, tiles)),
+        case_route(services, "slide", look, _layout),
+        case_route(services, "tiles/{level:int}/{column:int}_{row:int}.jpeg", look, _tile),
         case_route(services, "slide-heat.png", look, _heat),
         case_route(services, "regions", look, _regions),
     ]
 
 
-def _layout(tiles: SlideTiles, asked: Asked) -> Response:
-    return JSONResponse(tiles.layout(asked.case).model_dump(mode="json"), headers=_HEADERS)
+def _layout(asked: Asked) -> Response:
+    return JSONResponse(asked.services.tiles.layout(asked.case).model_dump(mode="json"), headers=_HEADERS)
 
 
-def _tile(tiles: SlideTiles, asked: Asked) -> Response:
+def _tile(asked: Asked) -> Response:
     level, column, row = (int(asked.request.path_params[name]) for name in ("level", "column", "row"))
     try:
-        picture = tiles.tile(asked.case, level, column, row)
+        picture = asked.services.tiles.tile(asked.case, level, column, row)
     except NoSuchTile as error:
         return refusal(404, "no_such_tile", str(error))
     return Response(picture, media_type="image/jpeg", headers=_HEADERS)

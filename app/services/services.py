@@ -1,9 +1,10 @@
 """Everything that pages, routes and workers of one installation share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from app.access import Tokens
+from app.services.slide_tiles import SlideTiles
 from app.services.viewing import Viewing
 from app.settings import InstallationSettings
 from app.store.database import Database, open_database
@@ -18,12 +19,14 @@ class Services:
         database: Open.
         viewing: Views and masks.
         tokens: By which routes know who asks.
+        tiles: Of slides, some of which stay open.
     """
 
     settings: InstallationSettings
     database: Database
     viewing: Viewing
     tokens: Tokens
+    tiles: SlideTiles = field(default_factory=SlideTiles)
 
     @classmethod
     def of(cls, settings: InstallationSettings) -> "Services":
@@ -34,6 +37,11 @@ class Services:
             OSError: The data folder cannot be written to.
         """
         return cls(settings, open_database(settings.database), Viewing(settings.data), Tokens(settings.secret()))
+
+    def close(self) -> None:
+        """Let go of slides and of the database."""
+        self.tiles.close()
+        self.database.close()
 
 
 @cache

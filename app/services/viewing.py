@@ -5,6 +5,7 @@ after what is in them, so that saving twice is saving once and nothing is ever h
 """
 
 import hashlib
+import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,7 +38,7 @@ class SavedMask(Record):
     """An edited mask as it was kept.
 
     Attributes:
-        mask: By which it is asked for.
+        mask: By which it is asked for: file name in the folder of masks, its case's id first.
         sha256: Of its voxels in the order (k, j, i) of the input image.
         changed_voxels: How many differ from the network's.
         volumes_ml: Of each label, by name.
@@ -117,7 +118,7 @@ class Viewing:
         changed = int(np.count_nonzero(edited != before)) if before is not None else int(counts[1:].sum())
         mask = _on_input(edited, result)
         sha256 = digest_of_labels(mask)
-        path = self.masks / f"{sha256}.nii.gz"
+        path = self.masks / _mask_name(case, mask, sha256)
         if not path.exists():
             write_nifti(mask, path)
         voxel_ml = mask.grid.voxel_volume_ml
@@ -131,7 +132,7 @@ class Viewing:
             MaskRefused: There is none of that name, or it is another case's.
         """
         prepared, path = self.prepared(case), self.masks / name
-        if prepared is None or Path(name).name != name or not path.is_file():
+        if prepared is None or not _named(case, name) or not path.is_file():
             raise MaskRefused("no such mask")
         packed = prepared.folder / f"mask-{name}{PACKED}"
         if not packed.exists():
@@ -163,6 +164,16 @@ class Viewing:
             ) from error
         _write(made, folder)
         return made.view
+
+
+def _mask_name(case: Case, mask: Image, sha256: str) -> str:
+    """Of the case that it is of, and of all that is in it: the same voxels may lie elsewhere in another scan."""
+    where = hashlib.sha256(f"{mask.grid.shape} {mask.grid.affine.tolist()} {sha256}".encode()).hexdigest()
+    return f"{case.id}-{where[:32]}.nii.gz"
+
+
+def _named(case: Case, name: str) -> bool:
+    return re.fullmatch(rf"{re.escape(case.id)}-[0-9a-f]{{32}}\.nii\.gz", name) is not None
 
 
 def _write(made: Made, folder: Path) -> None:
