@@ -40,7 +40,7 @@ def render(services: Services, person: Person) -> None:
     rows = chosen["selection"]["rows"]
     untrained = ", ".join(f"`{task}`" for task in tasks_without_weights())
     st.caption(f"Select a row for its card. Tasks that come without weights: {untrained}.")
-    _card(models[rows[0] if rows and rows[0] < len(models) else 0])
+    draw_card(models[rows[0] if rows and rows[0] < len(models) else 0])
 
 
 def _row(one: Model) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def _row(one: Model) -> dict[str, Any]:
     }
 
 
-def _card(one: Model) -> None:
+def draw_card(one: Model) -> None:
+    """Draw all that is known of some weights; what their card says is text, whatever stands in it."""
     st.subheader(plain(one.name), anchor=False, divider="gray")
     if one.error:
         st.error(one.error)
