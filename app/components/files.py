@@ -1,6 +1,7 @@
 """Small parts of pages: files fetched with the page's token, keys that buttons cannot have, news from the server."""
 
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ _HTML = {
     "picture": '<img alt="">',
     "keys": "<span></span>",
     "ticker": "<span></span>",
+    "alarm": "<span></span>",
 }
 _CSS = """
 .files { display: flex; flex-wrap: wrap; gap: 0.4rem; font-family: var(--st-font); }
@@ -36,7 +38,7 @@ export default (component) => {
 };
 """
 
-Kind = Literal["downloads", "picture", "keys", "ticker"]
+Kind = Literal["downloads", "picture", "keys", "ticker", "alarm"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,13 @@ def ticker(url: str, token: str, state: str, key: str, every_s: float = 3.0) -> 
     """
     data = {"url": url, "token": token, "state": state, "everyMs": round(1000 * every_s)}
     _component("ticker")(key=key, data=data, on_changed_change=_nothing)
+
+
+def alarm(after_s: float, key: str) -> None:
+    """Have the page drawn again after some time in which nothing else did; its event is `rang`."""
+    # Told anew with every drawing, or the browser would not begin to count again.
+    data = {"afterMs": round(1000 * after_s), "since": time.time()}
+    _component("alarm")(key=key, data=data, on_rang_change=_nothing)
 
 
 @functools.cache

@@ -90,3 +90,10 @@ export function ticker({ data, setTriggerValue }) {
   const timer = setInterval(ask, data.everyMs);
   return () => clearInterval(timer);
 }
+
+// Rings once, some time after the page was last drawn. Browsers count no further than some 24 days.
+export function alarm({ parentElement, data, setTriggerValue }) {
+  clearTimeout(parentElement.denselensAlarm);
+  parentElement.denselensAlarm = setTimeout(() => setTriggerValue("rang", Date.now()), Math.min(data.afterMs, 2 ** 31 - 1));
+  return () => clearTimeout(parentElement.denselensAlarm);
+}

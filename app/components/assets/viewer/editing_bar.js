@@ -13,9 +13,9 @@ const ICONS = {
   redo: "M13 5l4 4-4 4M17 9H9a5 5 0 0 0 0 9h3",
 };
 const TOOLS = [
-  ["brush", "Brush (B)"],
-  ["erase", "Eraser (Z)"],
-  ["fill", "Threshold fill (F)"],
+  ["brush", "Brush", "Brush (B)"],
+  ["erase", "Eraser", "Eraser (Z)"],
+  ["fill", "Fill", "Threshold fill (F)"],
 ];
 
 export class EditingBar {
@@ -31,7 +31,10 @@ export class EditingBar {
 
   #tools() {
     this.tools = new Map(
-      TOOLS.map(([name, label]) => [name, button({ label, path: ICONS[name], press: () => this.editing.stage.use(name), pressed: false })]),
+      TOOLS.map(([name, text, label]) => [
+        name,
+        button({ label, text, path: ICONS[name], press: () => this.editing.stage.use(name), pressed: false, extra: "tool" }),
+      ]),
     );
     return group("Drawing tools", ...this.tools.values());
   }

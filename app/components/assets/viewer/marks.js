@@ -5,6 +5,7 @@ import { ends, reading } from "./measure.js";
 const LINE = "#7fd4ff";
 const MEASURE = "#ffd54a";
 const PLACE = "#ff9e5e";
+const FONT = "600 13px system-ui, sans-serif";
 const HANDLE = 4;
 /** Radius of the ring around a finding. */
 export const RING = 9;
@@ -85,7 +86,9 @@ function measurement(context, plane, one) {
     context.fillRect(x - HANDLE / 2, y - HANDLE / 2, HANDLE, HANDLE);
   }
   const [x, y] = points.reduce((best, point) => (point[0] > best[0] ? point : best));
-  caption(context, reading(one, plane.steps, plane.scene.unit), x + 8, y + 4, MEASURE);
+  const text = reading(one, plane.steps, plane.scene.unit);
+  context.font = FONT;
+  caption(context, text, Math.min(x + 8, plane.width - context.measureText(text).width - 6), y + 4, MEASURE);
 }
 
 function circle(context, plane) {
@@ -98,7 +101,7 @@ function circle(context, plane) {
 }
 
 function caption(context, text, x, y, colour) {
-  context.font = "600 12px system-ui, sans-serif";
+  context.font = FONT;
   context.lineWidth = 3;
   context.strokeStyle = "rgba(0, 0, 0, 0.8)";
   context.strokeText(text, x, y);

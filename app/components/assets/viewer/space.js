@@ -51,15 +51,26 @@ export class Space {
       this.note.textContent = "The image is still loading. Open this view again in a moment.";
       return;
     }
-    if (this.labelsVersion === this.scene.labelsVersion) return;
+    const version = this.scene.labelsVersion;
+    if (this.opening || this.labelsVersion === version) return;
+    this.opening = true;
     try {
       this.niivue ??= await this.#start();
+      // Once, when all is there: without a graphics card a picture takes seconds.
+      this.niivue.isBusy = true;
       await this.#fill();
-      this.labelsVersion = this.scene.labelsVersion;
+      this.niivue.isBusy = false;
+      this.niivue.drawScene();
+      this.labelsVersion = version;
       this.note.textContent = "";
     } catch (error) {
       this.note.textContent = `This browser cannot draw in three dimensions: ${error.message}`;
+      return;
+    } finally {
+      this.opening = false;
     }
+    // The labels may have changed meanwhile.
+    if (!this.root.hidden) this.open();
   }
 
   async #start() {
@@ -68,6 +79,7 @@ export class Space {
     const { Niivue, SLICE_TYPE } = this.library;
     const niivue = new Niivue(OPTIONS);
     await niivue.attachToCanvas(this.canvas, false);
+    niivue.isBusy = true;
     niivue.setSliceType(SLICE_TYPE.RENDER);
     niivue.setScale(ENLARGED);
     niivue.setRenderAzimuthElevation(SIDES[0][1], SIDES[0][2]);

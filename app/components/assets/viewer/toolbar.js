@@ -7,13 +7,13 @@ import { remove } from "./tools.js";
 const ICONS = {
   crosshair: "M10 2v6M10 12v6M2 10h6M12 10h6",
   distance: "M3 17 17 3M3 13v4h4M13 3h4v4",
-  diameter: "M3 15 15 3M7 6l7 7",
+  diameter: "M3 17 17 3M8 8l4 4M2 14l4 4M14 2l4 4M6.500 9.500l3-3M10.500 13.500l3-3",
   reset: "M4 10a6 6 0 1 1 2 4.5M4 17v-3.5h3.5",
 };
 const TOOLS = [
-  ["crosshair", "Crosshair (X)"],
-  ["distance", "Measure a distance (D)"],
-  ["diameter", "Measure two diameters (W)"],
+  ["crosshair", "Crosshair", "Crosshair (X)"],
+  ["distance", "Distance", "Measure a distance (D)"],
+  ["diameter", "Diameters", "Measure two diameters (W)"],
 ];
 const LAYOUTS = [
   ["three", "Three planes"],
@@ -46,7 +46,10 @@ export class Toolbar {
 
   #tools() {
     this.toolButtons = new Map(
-      TOOLS.map(([name, label]) => [name, button({ label, path: ICONS[name], press: () => this.stage.use(name), pressed: false })]),
+      TOOLS.map(([name, text, label]) => [
+        name,
+        button({ label, text, path: ICONS[name], press: () => this.stage.use(name), pressed: false, extra: "tool" }),
+      ]),
     );
     this.removeButton = button({ label: "Remove a measurement (Delete)", text: "Remove", press: () => remove(this.scene) });
     const edit = this.stage.editing.button;
