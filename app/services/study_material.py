@@ -11,8 +11,8 @@ from app.services.agreement import MaskOf
 from app.services.monitored import result_of
 from app.services.reading import Standing, standing_of
 from app.services.record import network_mask, read_edit
-from app.store.cases import Cases
 from app.store.database import Database
+from app.store.readings import Readings
 from app.store.records import Case, Review
 from datasets.errors import InputRefused
 from datasets.labels import Label
@@ -52,8 +52,7 @@ def material_of(database: Database, plan: str) -> Material:
         NoSuchPlan: There is none.
     """
     standing = standing_of(database, plan)
-    known = Cases(database)
-    cases = {case: known.get(case) for case in standing.plan.cases}
+    cases = Readings(database).cases_of(standing.plan)
     found = {name: result_of(case.folder, case.result_sha256) for name, case in cases.items()}
     return Material(standing, cases, {name: result for name, result in found.items() if result is not None})
 

@@ -7,12 +7,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.audit_log import append_entry
-from app.store.cases import row_of
+from app.store.cases import case_of, row_of
 from app.store.database import Database
 from app.store.reading_records import Assignment, NewPlan, Plan
-from app.store.records import Review, sha256_of
+from app.store.records import Case, Review, sha256_of
 from app.store.reviews import review_of
-from app.store.tables import AssignmentRow, PlanRow, ReviewRow
+from app.store.tables import AssignmentRow, CaseRow, PlanRow, ReviewRow
 
 _IN_ORDER = (AssignmentRow.plan_id, AssignmentRow.reader, AssignmentRow.position)
 
@@ -86,6 +86,13 @@ class Readings:
                 select(PlanRow).where(PlanRow.id.in_(having), PlanRow.closed_at.is_(None)).order_by(PlanRow.made_at)
             )
             return [_plan_of(row) for row in rows]
+
+    def cases_of(self, plan: Plan) -> dict[str, Case]:
+        """The cases of a plan by id, in its order."""
+        with self._database.reading() as session:
+            rows = session.scalars(select(CaseRow).where(CaseRow.id.in_(plan.cases)))
+            found = {row.id: case_of(row) for row in rows}
+        return {case: found[case] for case in plan.cases}
 
     def reviews_for(self, plan: Plan) -> list[Review]:
         """What readers and adjudicators of a plan said of its cases while it was open, in the order of time."""

@@ -11,8 +11,6 @@ from app.services.services import Services
 from app.services.wording import number_text, words
 from app.views.text import plain
 
-_ROW_PX = 36
-
 
 def render(services: Services, person: Person) -> None:
     """Draw the page.
@@ -32,7 +30,6 @@ def render(services: Services, person: Person) -> None:
         key="models",
         hide_index=True,
         width="stretch",
-        height=_ROW_PX * (len(models) + 1) + 8,
         on_select="rerun",
         selection_mode="single-row",
         column_config={"Size, MB": st.column_config.NumberColumn(format="%.1f", width="small")},

@@ -39,6 +39,7 @@ from app.services.wording import words
 _ALL = "All"
 _PERIODS = {"Last 4 weeks": 4, "Last 12 weeks": 12, "Last 52 weeks": 52, "All": None}
 _MOST_FLAGS, _MOST_BARS = 6, 20
+_KEPT_S = 60
 _TOO_FEW = f"Weeks with fewer than {FEWEST} of them are left out."
 
 
@@ -51,7 +52,7 @@ def render(services: Services, person: Person) -> None:
     """
     person.require(Right.RESEARCH)
     st.header("Monitoring", anchor=False)
-    everything, missing = monitored(services.database, services.viewing.masks)
+    everything, missing = _monitored(services.settings.database, services)
     if not everything:
         st.info("There is nothing to monitor yet. Figures appear here once studies have been scored and decided.")
         return
@@ -70,6 +71,13 @@ def render(services: Services, person: Person) -> None:
         _scores(cases)
     with incoming:
         _input(cases)
+
+
+# Without a copy for each window: nothing of it is ever changed.
+@st.cache_resource(ttl=_KEPT_S, max_entries=1, show_spinner="Reading results …")
+def _monitored(url: str, _services: Services) -> tuple[tuple[Monitored, ...], int]:
+    del url  # By which one store's cases are told from another's.
+    return monitored(_services.database, _services.viewing.masks)
 
 
 def _filtered(cases: Sequence[Monitored]) -> list[Monitored]:
@@ -199,7 +207,7 @@ def _input(cases: Sequence[Monitored]) -> None:
     ]
     if points:
         st.altair_chart(lines_over_weeks(points, "Share of cases", "share"), width="stretch")
-        st.caption(f"The most frequent ones, by the week a case came, with 95 % intervals (Wilson). {_TOO_FEW}")
+        st.caption(f"The most frequent ones, by the week a case came; pointing at one tells its interval. {_TOO_FEW}")
     else:
         st.info("No quality flag was raised, or too few cases came in each week.")
     st.subheader("Distance between slices", anchor=False)

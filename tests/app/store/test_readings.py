@@ -41,6 +41,7 @@ def test_a_plan_is_given_back_as_it_was_made(database: Database) -> None:
     assert readings.all() == [plan]
     assert readings.assigned("p1") == assigned(plan)
     assert readings.assigned("p2") == []
+    assert readings.cases_of(plan) == {case: Cases(database).get(case) for case in plan.cases}
     assert [plan.id for plan in readings.open_plans_of(plan.cases[1])] == ["p1"]
 
 
