@@ -2,10 +2,10 @@
 
 const OPAQUE = 0xff000000;
 /** Heat below this part of the highest is not drawn: it would veil the image without saying anything. */
-export const FAINT = 0.1;
+const FAINT = 0.1;
 
 /** Byte of a value: black at centre - width/2, white at centre + width/2, linear between. */
-export function grey(value, window) {
+function grey(value, window) {
   return Math.min(255, Math.max(0, Math.round(255 * ((value - window.centre) / window.width + 0.5))));
 }
 

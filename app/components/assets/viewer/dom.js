@@ -22,7 +22,7 @@ export function element(tag, properties = {}, ...children) {
 }
 
 /** A line drawing of 20 by 20 units, as wide as a letter is high. */
-export function icon(path) {
+function icon(path) {
   const made = document.createElementNS(SVG, "svg");
   made.setAttribute("viewBox", "0 0 20 20");
   made.setAttribute("aria-hidden", "true");

@@ -38,7 +38,7 @@ export class Editing {
   /** Fetches the labels that are shown; nothing where none are wanted. */
   async load() {
     if (this.mask || !this.wanted) return;
-    this.#take(await this.api.bytes(this.name ? `masks/${this.name}` : "labels", this.voxels));
+    this.#take(await this.api.bytes(this.name ? `masks/${encodeURIComponent(this.name)}` : "labels", this.voxels));
   }
 
   #take(labels) {

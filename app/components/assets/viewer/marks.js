@@ -24,7 +24,7 @@ export function drawMarks(plane) {
 }
 
 /** Findings that lie in the slice which a plane shows. */
-export function placesHere({ scene, axes, slice }) {
+function placesHere({ scene, axes, slice }) {
   return scene.places.filter((place) => Math.round(place.at[axes.w] ?? 0) === slice);
 }
 

@@ -4,10 +4,10 @@ const HEADER = 352;
 const TYPES = { int16: [4, 16], uint16: [512, 16], uint8: [2, 8] };
 const LABEL_INTENT = 1002;
 /** Voxels along an axis at most. */
-export const MOST = 256;
+const MOST = 256;
 
 /** Every how many voxels one is taken along each axis. */
-export function strides(shape) {
+function strides(shape) {
   return shape.map((size) => Math.ceil(size / MOST));
 }
 

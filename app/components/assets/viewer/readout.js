@@ -37,7 +37,7 @@ export class Readout {
 }
 
 /** "L 12.0  P 3.5  H 40.0 mm   57 HU   liver   heat 0.43". */
-export function sentence(view, { voxel, value, colour, label, heat }) {
+function sentence(view, { voxel, value, colour, label, heat }) {
   const lps = position(view, voxel);
   const parts = [lps ? positionText(lps) : `column ${voxel[0]}, row ${voxel[1]}`];
   if (value !== null) parts.push(`${Number(value.toFixed(2))}${view.unit ? ` ${view.unit}` : ""}`);

@@ -4,7 +4,7 @@ import { button, element, slider, tick } from "./dom.js";
 import { roundLength } from "./geometry.js";
 import * as keys from "./keys.js";
 import { ring, RING } from "./marks.js";
-import { group } from "./toolbar.js";
+import { group, whyNot } from "./toolbar.js";
 
 const LIBRARY = "../vendor/openseadragon.min.js";
 /** Micrometres per pixel that a microscope shows at a magnification of one. */
@@ -17,6 +17,7 @@ export class SlideStage {
   constructor(root, request, api, events) {
     Object.assign(this, { root, api, events, view: request.view, aided: request.aided });
     this.places = request.aided ? request.view.places.filter((place) => place.at) : [];
+    this.heatLayer = request.view.heats.find((heat) => heat.maps);
     this.heatOpacity = 0.5;
     this.focused = null;
     this.regions = [];
@@ -49,11 +50,11 @@ export class SlideStage {
       this.regionsTick = regions.querySelector("input");
       groups.push(group("Regions", regions));
     }
-    if (this.aided && view.heats.length) {
+    if (this.aided && this.heatLayer) {
       const heat = tick({ label: "Show the heat map (H)", name: "Heat map", checked: true, change: () => this.#toggle("heat") });
       this.heatTick = heat.querySelector("input");
       const opacity = slider({ label: "Opacity of the heat map", name: "Opacity", value: 50, change: (part) => this.#fade(part / 100) });
-      groups.push(group("Heat map", heat, opacity));
+      groups.push(group("Heat map", heat, opacity, element("span", { class: "why", text: whyNot(this.heatLayer) })));
     }
     return element("div", { class: "toolbars" }, element("div", { class: "toolbar", role: "toolbar", aria: { label: "Slide" } }, ...groups));
   }
@@ -66,7 +67,7 @@ export class SlideStage {
       this.slide = slide;
       if (!this.osd) await this.#open(OpenSeadragon);
       else this.osd.setAjaxHeaders(this.api.headers(), true);
-      if (this.aided) await Promise.all([this.#loadRegions(), this.#loadHeat(OpenSeadragon)]);
+      if (this.aided) await Promise.all([this.#loadRegions(), this.#loadHeat()]);
       this.ready = true;
       if (this.focused !== null) this.focus(this.focused);
       this.#draw();
@@ -114,11 +115,14 @@ export class SlideStage {
   }
 
   async #loadHeat() {
-    if (!this.view.heats.length || this.heat) return;
+    if (!this.heatLayer || this.heat) return;
     const blob = await (await this.api.request("slide-heat.png")).blob();
     const url = URL.createObjectURL(blob);
     await new Promise((resolve, reject) => {
-      const success = ({ item }) => resolve((this.heat = item));
+      const success = ({ item }) => {
+        URL.revokeObjectURL(url);
+        resolve((this.heat = item));
+      };
       const error = () => reject(new Error("The heat map cannot be shown."));
       this.osd.addSimpleImage({ url, x: 0, y: 0, width: 1, opacity: this.heatOpacity, loadTilesWithAjax: false, success, error });
     });
@@ -265,7 +269,7 @@ export class SlideStage {
 }
 
 /** "500 µm", "2 mm"; pixels where micrometres are not known. */
-export function lengthText(length, known) {
+function lengthText(length, known) {
   if (!known) return `${Math.round(length)} px`;
   return Math.abs(length) >= 1000 ? `${Number((length / 1000).toFixed(2))} mm` : `${Number(length.toFixed(1))} µm`;
 }

@@ -45,6 +45,8 @@ export class Stage {
     this.scene.listen((parts) => this.#changed(parts));
     for (const plane of this.planes) listen(plane, this);
     this.unlisten = keys.listen(root, (event) => this.#press(event), this.held);
+    // Leaving the page asks first while something is drawn that is not saved.
+    window.addEventListener("beforeunload", (event) => this.editing.dirty && event.preventDefault(), { signal: this.stopped.signal });
     this.sizes = new ResizeObserver(() => this.#resized());
     this.sizes.observe(this.grid);
     for (const plane of this.planes) this.sizes.observe(plane.root);

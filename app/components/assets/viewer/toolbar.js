@@ -137,7 +137,7 @@ export class Toolbar {
     const layer = this.scene.heat?.layer;
     this.heat.value = layer ? String(layer.number) : "";
     this.legend.hidden = !layer;
-    this.why.textContent = layer?.verdict === "not_faithful" ? `Not faithful: ${layer.why.join(" ") || "its score card failed."}` : "";
+    this.why.textContent = layer ? whyNot(layer) : "";
     if (!layer) return;
     this.highest.textContent = Number(layer.maximum.toPrecision(2)).toString();
     this.scale.setAttribute("aria-label", `Colours from 0 to ${this.highest.textContent}`);
@@ -158,8 +158,13 @@ export function press(one, pressed) {
 }
 
 /** What a map explains and how it was made; a map that failed says so in the list already. */
-export function heatName({ label, method, about, verdict }) {
+function heatName({ label, method, about, verdict }) {
   return `${[label, about].filter(Boolean).join(" ")}, ${method}${verdict === "not_faithful" ? " (not faithful)" : ""}`;
+}
+
+/** Why a map is not to be trusted, in words; "" where it was not found out. */
+export function whyNot({ verdict, why }) {
+  return verdict === "not_faithful" ? `Not faithful: ${why.join(" ") || "its score card failed."}` : "";
 }
 
 function figure(number) {

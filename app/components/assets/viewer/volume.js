@@ -28,7 +28,7 @@ export class Volume {
     return this.loaded[slice] === 1;
   }
 
-  /** Stored number at a flat index. */
+  /** Value at a flat index, in the unit of the view. */
   value(index) {
     return this.data[index] * this.view.slope + this.view.intercept;
   }
@@ -70,7 +70,7 @@ export class Volume {
 }
 
 /** Slabs [from, to) of some megabytes, the one around `first` before its neighbours. */
-export function chunks(slices, sliceBytes, first) {
+function chunks(slices, sliceBytes, first) {
   const depth = Math.max(1, Math.floor(CHUNK_BYTES / sliceBytes));
   const start = Math.min(Math.max(0, first - (depth >> 1)), slices - 1);
   const slabs = [];
