@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.services.view import View
-
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
+
+    from app.services.view import View
 
 ASSETS = Path(__file__).parent / "assets"
 _HTML = '<div class="denselens-viewer"></div>'
@@ -97,7 +97,7 @@ class ViewerRequest:
 
     base: str
     token: str
-    view: View
+    view: "View"
     focus: Focus | None = None
     mask: str = ""
     editable: bool = False
