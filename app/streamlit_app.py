@@ -13,7 +13,7 @@ from app.views.session import person_here
 
 # Images need the room that a page of text would leave free.
 STYLE = """<style>
-.stMainBlockContainer { padding: 3.4rem 1.2rem 0.5rem; }
+.stMainBlockContainer { padding: 4.1rem 1.2rem 0.5rem; }
 .stVerticalBlock { gap: 0.55rem; }
 </style>"""
 

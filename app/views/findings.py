@@ -19,12 +19,12 @@ from pipelines.results import Finding
 KEYS: tuple[tuple[str, str], ...] = (
     ("N, P", "Next or previous finding; the image jumps to it"),
     ("A", "Accept the finding"),
-    ("X, then 1 to 9", "Reject the finding, for a reason"),
+    ("J, then 1 to 9", "Reject the finding, for a reason"),
     ("M, then 1 to 9", "Accept it as modified, for a reason"),
-    ("D", "Take the decision on the finding back"),
+    ("Backspace", "Give no reason after all"),
     ("U", "Undo the last step"),
     ("Ctrl+Enter", "Finish the case"),
-    ("Esc", "Back to the worklist"),
+    ("Q", "Back to the worklist"),
     ("O", "On the worklist: open the most urgent case"),
     ("?", "These keys"),
 )
@@ -120,17 +120,11 @@ class Panel:
             self._reasons(number, pending[0])
             return
         accept, modify, reject = st.columns(3)
-        accept.button(
-            "Accept", shortcut="a", key=f"accept-{number}", on_click=self._accept, args=(number,), width="stretch"
-        )
-        modify.button(
-            "Modify", shortcut="m", key=f"modify-{number}", on_click=_ask, args=("modified", number), width="stretch"
-        )
-        reject.button(
-            "Reject", shortcut="x", key=f"reject-{number}", on_click=_ask, args=("rejected", number), width="stretch"
-        )
+        _wide(accept, "Accept", "a", self._accept, number)
+        _wide(modify, "Modify", "m", _ask, "modified", number)
+        _wide(reject, "Reject", "j", _ask, "rejected", number)
         if decision is not None:
-            st.button("Take back", shortcut="d", key=f"take-back-{number}", on_click=self._take_back, args=(number,))
+            st.button("Take back", key=f"take-back-{number}", on_click=self._take_back, args=(number,))
 
     def _reasons(self, number: int, verdict: Verdict) -> None:
         st.markdown(f"**{'Reject' if verdict == 'rejected' else 'Modify'}: why?**")

@@ -78,7 +78,7 @@ def _header(services: Services, person: Person, opened: Opened) -> None:
         else:
             st.warning(f"{plain(taken)} has this case. What you decide is kept beside what they decide.")
     columns = st.columns([1, 6, 1.2], vertical_alignment="center")
-    if columns[0].button("Worklist", icon=":material/arrow_back:", shortcut="Esc", key="back"):
+    if columns[0].button("Worklist", icon=":material/arrow_back:", shortcut="q", key="back"):
         st.switch_page(st.session_state["pages"]["worklist"])
     status = "in conflict" if case.in_conflict else status_text(case.status)
     told = f"**{plain(case.study_uid)}** · {plain(case.task)} · {status} · priority {case.priority:.2f}"
