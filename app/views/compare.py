@@ -148,7 +148,7 @@ def _adjudication(person: Person, material: Material) -> None:
     if not standing.plan.adjudicators:
         st.info("This study has no adjudicator.")
         return
-    told = f"{len(standing.adjudications)} cases are decided, {len(standing.to_adjudicate)} wait to be."
+    told = f"Cases decided: {len(standing.adjudications)}, waiting: {len(standing.to_adjudicate)}."
     st.write(f"{told} Adjudicators: {plain(', '.join(sorted(standing.plan.adjudicators)))}.")
     if not standing.to_adjudicate:
         st.info("No case waits. A case comes here once all its readers have read it.")

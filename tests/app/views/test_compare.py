@@ -134,9 +134,9 @@ def test_what_is_to_be_adjudicated(here: Services, tmp_path: Path) -> None:
     assert not shown.exception
     (row,) = next(rows for rows in tables(shown) if rows and "Some see" in rows[0])
     assert row == {"Study": cases[1].study_uid, "All see": "nothing", "Some see": "effusion (anna)"}
-    assert "1 wait to be" in words_of(shown)
+    assert "waiting: 1" in words_of(shown)
     read(here, cases[1], "carla", "accepted")
-    assert "1 cases are decided, 0 wait" in words_of(page(compare.render, here, "carla", READER))
+    assert "Cases decided: 1, waiting: 0" in words_of(page(compare.render, here, "carla", READER))
 
 
 def test_the_table_is_handed_out_and_that_is_logged(here: Services, tmp_path: Path) -> None:
