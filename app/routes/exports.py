@@ -5,10 +5,11 @@ from pathlib import Path
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from app.access import Right
+from app.access import Denied, Right
 from app.routes.guard import Asked, case_route, refusal
 from app.services.exports.exporting import KINDS, exported
 from app.services.intake import read_result
+from app.services.reading import is_blinded
 from app.services.services import Services
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -18,7 +19,7 @@ def export_routes(services: Services) -> list[Route]:
     """The routes of `/api/cases/{case}/` that hand files out."""
     return [
         case_route(services, "exports/{kind}", Right.EXPORT, _export),
-        case_route(services, "explanations/{number:int}", Right.LOOK, _explanation),
+        case_route(services, "explanations/{number:int}", Right.LOOK, _explanation, of_network=True),
     ]
 
 
@@ -26,6 +27,8 @@ def _export(asked: Asked) -> Response:
     kind, services = str(asked.request.path_params["kind"]), asked.services
     if kind not in KINDS:
         return refusal(404, "no_such_export", f"there are {', '.join(KINDS)}")
+    if is_blinded(services.database, asked.case.id, asked.grant.person):
+        raise Denied("what others said is told once all readers of the study have read", known=True)
     made = exported(services.database, services.viewing, asked.case.id, kind, asked.grant.person)
     if made is None:
         return refusal(404, "nothing_to_export", _NOTHING.get(kind, "this case has nothing of that kind"))

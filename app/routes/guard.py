@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.access import Denied, Grant, Right
+from app.services.reading import assignment_of
 from app.services.services import Services
 from app.services.viewing import MaskRefused
 from app.store.cases import Cases, NoSuchCase
@@ -86,11 +87,26 @@ def answered(services: Services, request: Request, right: Right, answer: Answer)
         return refusal(409, "error", error.message)
 
 
-def case_route(services: Services, path: str, right: Right, answer: Answer) -> Route:
-    """GET of `/api/cases/{case}/` and a path."""
+def case_route(services: Services, path: str, right: Right, answer: Answer, *, of_network: bool = False) -> Route:
+    """GET of `/api/cases/{case}/` and a path.
+
+    Args:
+        services: Of the installation.
+        path: Behind the case.
+        right: That the token has to give.
+        answer: Called for a case that is there.
+        of_network: Whether it tells what the network said, which readers of a study without its help do not see.
+    """
+
+    def helped(asked: Asked) -> Response:
+        if of_network:
+            reading = assignment_of(services.database, asked.case.id, asked.grant.person)
+            if reading is not None and reading.arm == "unaided":
+                raise Denied("you read this case without the network's help", known=True)
+        return answer(asked)
 
     def asked(request: Request) -> Response:
-        return answered(services, request, right, answer)
+        return answered(services, request, right, helped)
 
     return Route(f"/api/cases/{{case}}/{path}", asked, methods=["GET"])
 

@@ -27,11 +27,11 @@ def pixel_routes(services: Services) -> list[Route]:
     """The routes of `/api/cases/{case}/` that give and take pixels."""
     look = Right.LOOK
     return [
-        case_route(services, "view", look, _view),
+        case_route(services, "view", look, _view, of_network=True),
         case_route(services, "image", look, _image),
-        case_route(services, "labels", look, _labels),
-        case_route(services, "heat/{number:int}", look, _heat),
-        case_route(services, "masks/{name}", look, _mask),
+        case_route(services, "labels", look, _labels, of_network=True),
+        case_route(services, "heat/{number:int}", look, _heat, of_network=True),
+        case_route(services, "masks/{name}", look, _mask, of_network=True),
         _saving(services),
     ]
 

@@ -21,8 +21,8 @@ def slide_routes(services: Services) -> list[Route]:
     return [
         case_route(services, "slide", look, _layout),
         case_route(services, "tiles/{level:int}/{column:int}_{row:int}.jpeg", look, _tile),
-        case_route(services, "slide-heat.png", look, _heat),
-        case_route(services, "regions", look, _regions),
+        case_route(services, "slide-heat.png", look, _heat, of_network=True),
+        case_route(services, "regions", look, _regions, of_network=True),
     ]
 
 

@@ -78,6 +78,18 @@ def list_models(folders: Sequence[Path] = (), shipped: Path | None = None) -> tu
     return tuple(found)
 
 
+def model_of(sha256: str | None, folders: Sequence[Path] = ()) -> Model | None:
+    """The weights of that hash; None where they are not at hand."""
+    return next((one for one in list_models(folders) if one.sha256 == sha256), None)
+
+
+@lru_cache(maxsize=32)
+def card_of(sha256: str | None) -> Card | None:
+    """The card of weights that ship, by their hash; None where there is none."""
+    found = model_of(sha256)
+    return None if found is None else found.card
+
+
 def tasks_without_weights() -> tuple[str, ...]:
     """Tasks whose network is untrained until somebody gives it weights."""
     return tuple(task for task in list_tasks() if read_task_settings(task).get("weights") is None)

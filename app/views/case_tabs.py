@@ -6,11 +6,15 @@ import streamlit as st
 
 from app.access import Person, Right
 from app.components.files import Download, downloads, picture
+from app.services.models import Model, model_of
+from app.services.services import Services
 from app.services.wording import NOTICE, moment_text, quantity_text, verdict_text, words
 from app.store.records import Case, Review
+from app.views.models import draw_card
+from app.views.opened import Opened
 from app.views.text import plain
 from pipelines.explain.card import MEANING
-from pipelines.results import Explanation, Result
+from pipelines.results import Explanation
 
 EXPORTS: tuple[tuple[str, str, str], ...] = (
     ("pdf", "PDF", "The report with key images, to print or to file"),
@@ -22,12 +26,13 @@ EXPORTS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def reasons_why(case: Case, result: Result, token: str) -> None:
+def reasons_why(opened: Opened, token: str) -> None:
     """Explanation maps, each with what speaks for and against it."""
-    if not result.explanations:
+    explanations = opened.result.explanations if opened.aided else ()
+    if not explanations:
         st.caption("No explanation maps were made. Score with `--explain grad_cam` to have some.")
-    for number, one in enumerate(result.explanations):
-        _explained(case, number, one, token)
+    for number, one in enumerate(explanations):
+        _explained(opened.case, number, one, token)
 
 
 def _explained(case: Case, number: int, one: Explanation, token: str) -> None:
@@ -45,12 +50,15 @@ def _explained(case: Case, number: int, one: Explanation, token: str) -> None:
         picture(url, f"Explanation map: {name}", token, key=f"map-{case.id}-{number}")
 
 
-def about(result: Result) -> None:
+def about(services: Services, opened: Opened) -> None:
     """The model, what was measured, and what it was trained on."""
-    model = result.model
+    result, model = opened.result, opened.result.model
     st.markdown(f"**Model** {plain(model.name)}, version {plain(model.version)}")
     st.caption(f"Weights {plain((model.weights_sha256 or 'untrained')[:16])}. Trained on: {plain(model.trained_on)}")
-    if result.quantities:
+    known = model_of(model.weights_sha256, (services.settings.data / "weights",))
+    if known is not None and st.button("Model card", icon=":material/description:", key="model-card"):
+        _card(known)
+    if result.quantities and opened.aided:
         rows = [
             {"Of": words(q.label or "study"), "What": words(q.name), "Value": quantity_text(q.value, q.unit)}
             for q in result.quantities
@@ -59,8 +67,17 @@ def about(result: Result) -> None:
     st.caption(f"{NOTICE}.")
 
 
-def report(person: Person, case: Case, token: str) -> None:
-    """Exports of the case as it stands."""
+@st.dialog("Model card", width="large")
+def _card(model: Model) -> None:
+    draw_card(model)
+
+
+def report(person: Person, opened: Opened, token: str) -> None:
+    """Exports of the case as it stands; they tell what the network said."""
+    case = opened.case
+    if not opened.aided:
+        st.caption("There are reports once all readers of the study have read this case.")
+        return
     if not person.may(Right.EXPORT):
         st.caption("Your role exports no reports.")
         return

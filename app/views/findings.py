@@ -7,7 +7,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.access import Person, Right
+from app.components.viewer import SavedMask
 from app.services.deciding import added, others_since, verdict_on
+from app.services.models import card_of
+from app.services.predictive import accuracy_of, predictive_values
 from app.services.reasons import MEANING, ReasonCode
 from app.services.wording import moment_text, probability_text, quantity_text, verdict_text, words
 from app.store.records import Decision, Review, Verdict
@@ -36,6 +39,10 @@ _MARKS = {
 }
 _OPEN = ":gray-badge[open]"
 _PENDING = "pending"
+_PREVALENCE = (
+    "How many in a hundred of those examined where you work have this finding. With the sensitivity and specificity "
+    "that the model card tells of held-out data it gives what a call means for you."
+)
 
 
 class Panel:
@@ -56,21 +63,22 @@ class Panel:
         self._flags()
         self._others()
         findings, called = self._opened.result.findings, self._opened.called
-        if not called:
+        if not called and self._opened.aided:
             st.markdown("**Nothing was called.**")
         with st.container(height=430, border=False):
             for number in called:
                 self._card(number, findings[number])
             self._added()
-            self._not_called([number for number in range(len(findings)) if number not in called])
+            if self._opened.aided:
+                self._not_called([number for number in range(len(findings)) if number not in called])
         if self.may_decide:
             self._finish()
 
-    def take_mask(self, mask: str, sha256: str, changed: int) -> None:
+    def take_mask(self, saved: SavedMask) -> None:
         """Keep an edited mask with the case; findings that were measured in it are the reader's to judge."""
         stand = self._opened.draft.stand
-        self._opened.step(replace(stand, mask=mask, mask_sha256=sha256))
-        st.toast(f"Edited segmentation kept: {changed} voxels differ from the network's.")
+        self._opened.step(replace(stand, mask=saved.mask, mask_sha256=saved.sha256))
+        st.toast(f"Edited segmentation kept: {saved.changed_voxels} voxels differ from the network's.")
 
     def _flags(self) -> None:
         order = list(_SEVERITY)
@@ -109,10 +117,27 @@ class Panel:
             kind = "calibrated" if finding.calibrated else "not calibrated"
             likely = probability_text(finding.probability)
             st.caption(f"Probability {likely} ({kind}), called from {finding.threshold:.3f}.")
+        self._meaning(finding)
         for quantity in finding.quantities:
             st.caption(f"{plain(words(quantity.name))}: {plain(quantity_text(quantity.value, quantity.unit))}")
         if decision is not None and (decision.reason or decision.text):
             st.caption(plain(f"{MEANING.get(decision.reason, decision.reason)} {decision.text}"))
+
+    def _meaning(self, finding: Finding) -> None:
+        card = card_of(self._opened.result.model.weights_sha256)
+        accuracy = None if card is None else accuracy_of(card.held_out, finding.label, len(card.labels) or 1)
+        if accuracy is None or finding.probability is None:
+            return
+        percent = st.number_input(
+            "Prevalence at your site, %", 0.01, 99.99, 5.0, key=f"prevalence {finding.label}", help=_PREVALENCE
+        )
+        values = predictive_values(accuracy, percent / 100.0)
+        if values is not None:
+            whose = "" if accuracy.own else ", mean over the model's labels"
+            st.caption(
+                f"Of those called, {values.positive:.0%} have it; of those not called, {values.negative:.1%} do not "
+                f"(sensitivity {accuracy.sensitivity:.3f}, specificity {accuracy.specificity:.3f}{whose})."
+            )
 
     def _decide(self, number: int, decision: Decision | None) -> None:
         pending = st.session_state.get(_PENDING)

@@ -38,13 +38,15 @@ class Opened:
 
     @property
     def called(self) -> tuple[int, ...]:
-        """Findings that the network calls."""
+        """Findings that the network calls; none where the reader does not see what it says."""
+        if not self.aided:
+            return ()
         return tuple(number for number, one in enumerate(self.result.findings) if one.positive)
 
     @property
     def still_open(self) -> tuple[int, ...]:
-        """Findings that are called and not yet decided."""
-        return open_findings(self.result, self.draft.stand)
+        """Findings that are called, seen and not yet decided."""
+        return open_findings(self.result, self.draft.stand) if self.aided else ()
 
     def look(self, number: int) -> None:
         """Turn to a finding; the image jumps to it."""

@@ -1,5 +1,6 @@
 """One case: the image, what the network said of it and why, and what the reader decides."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -9,12 +10,12 @@ from app.components.files import pressed
 from app.components.viewer import SHORTCUTS, Focus, ViewerEvents, ViewerRequest, viewer
 from app.services.deciding import begun
 from app.services.intake import read_result
+from app.services.reading import assignment_of, visible_reviews
 from app.services.services import Services
 from app.services.view import PreparedView
 from app.services.wording import status_text, words
 from app.store.cases import Cases, NoSuchCase
 from app.store.records import Case, Review
-from app.store.reviews import Reviews
 from app.views.case_tabs import about, history, reasons_why, report
 from app.views.findings import KEYS, Panel
 from app.views.opened import Opened
@@ -48,20 +49,22 @@ def render(services: Services, person: Person) -> None:
     except InputRefused as refusal:
         st.error(plain(refusal.message))
         return
-    reviews = Reviews(services.database).of(case.id)
+    reviews = visible_reviews(services.database, case.id, person.name)
     opened = _opened(services, person, case, result, reviews)
     _header(services, person, opened)
     if result.error is not None:
         st.error(f"This study could not be scored. {plain(result.error.message)} {plain(result.error.advice)}")
-        about(result)
+        about(services, opened)
         return
     _body(services, person, opened, reviews)
 
 
-def _opened(services: Services, person: Person, case: Case, result: Result, reviews: list[Review]) -> Opened:
+def _opened(services: Services, person: Person, case: Case, result: Result, reviews: Sequence[Review]) -> Opened:
     key = f"opened {case.id} {case.result_sha256}"
     if key not in st.session_state:
-        opened = Opened(case, result, begun(case, reviews), services.database, person.name)
+        reading = assignment_of(services.database, case.id, person.name)
+        aided = reading is None or reading.arm == "aided"
+        opened = Opened(case, result, begun(case, reviews), services.database, person.name, aided)
         opened.current = next(iter(opened.still_open or opened.called), 0)
         st.session_state[key] = opened
     known: Opened = st.session_state[key]
@@ -71,7 +74,9 @@ def _opened(services: Services, person: Person, case: Case, result: Result, revi
 
 def _header(services: Services, person: Person, opened: Opened) -> None:
     case = opened.case
-    if case.status in ("new", "in_review") and person.may(Right.DECIDE):
+    # In a study of readers everybody reads every case, whoever else has it.
+    in_study = assignment_of(services.database, case.id, person.name) is not None
+    if case.status in ("new", "in_review") and person.may(Right.DECIDE) and not in_study:
         taken = claim(services, person, case)
         if not taken:
             opened.case = case = Cases(services.database).get(case.id)
@@ -95,7 +100,7 @@ def _help() -> None:
         column.table([{"Key": key, "Does": told} for key, told in keys])
 
 
-def _body(services: Services, person: Person, opened: Opened, reviews: list[Review]) -> None:
+def _body(services: Services, person: Person, opened: Opened, reviews: Sequence[Review]) -> None:
     try:
         with st.spinner("Preparing the images…"):
             prepared = services.viewing.prepare(opened.case)
@@ -111,11 +116,11 @@ def _body(services: Services, person: Person, opened: Opened, reviews: list[Revi
         with findings:
             drawn.draw()
         with why:
-            reasons_why(opened.case, opened.result, token)
+            reasons_why(opened, token)
         with details:
-            about(opened.result)
+            about(services, opened)
         with exports:
-            report(person, opened.case, token)
+            report(person, opened, token)
         with past:
             history(reviews, opened.case)
     with image:
@@ -125,13 +130,17 @@ def _body(services: Services, person: Person, opened: Opened, reviews: list[Revi
 
 
 def _viewer(prepared: PreparedView, opened: Opened, token: str, panel: Panel) -> None:
+    view = prepared.view
+    if not opened.aided:
+        view = view.model_copy(update={"places": (), "heats": (), "labels": ()})
     request = ViewerRequest(
         base=f"/api/cases/{opened.case.id}",
         token=token,
-        view=prepared.view,
+        view=view,
         focus=Focus(opened.current, opened.jumps) if opened.jumps else None,
         mask=opened.draft.stand.mask,
-        editable=panel.may_decide and prepared.view.editable,
+        editable=panel.may_decide and view.editable and opened.aided,
+        aided=opened.aided,
     )
     _heard(viewer(request, key=f"viewer-{opened.case.id}-{opened.case.result_sha256[:12]}"), opened, panel)
 
@@ -140,7 +149,7 @@ def _heard(events: ViewerEvents, opened: Opened, panel: Panel) -> None:
     if events.failed:
         st.rerun()
     if events.mask_saved is not None and events.mask_saved.mask != opened.draft.stand.mask:
-        panel.take_mask(events.mask_saved.mask, events.mask_saved.sha256, events.mask_saved.changed_voxels)
+        panel.take_mask(events.mask_saved)
         st.rerun()
     if events.focused is not None and events.focused != opened.current:
         opened.current = events.focused
@@ -148,6 +157,9 @@ def _heard(events: ViewerEvents, opened: Opened, panel: Panel) -> None:
 
 
 def _line(opened: Opened) -> None:
+    if not opened.aided:
+        st.caption("You read this case without the network's help: add what you find.")
+        return
     called = [one for one in opened.result.findings if one.positive]
     told = ", ".join(words(one.label) for one in called[:6])
     st.caption(f"Model {plain(opened.result.model.name)}: {plain(told) or 'nothing called'}.")
