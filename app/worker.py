@@ -1,6 +1,7 @@
 """A worker: leases jobs from the store, scores what they name, and puts the results on the worklist.
 
-A job of the kind `score` names an input, a task and an output folder. While it runs its lease is renewed; a worker that
+A job of the kind `score` names an input, a task and an output folder, one of the kind `view` a case whose images are to
+be prepared for the page. While it runs its lease is renewed; a worker that
 dies leaves the job to another, which goes on where the journal of the output folder ends.
 """
 
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from app.services.intake import take_in
-from app.services.jobs import SCORE, ScoreJob
+from app.services.jobs import SCORE, VIEW, ScoreJob, ViewJob, queue_view
+from app.services.viewing import Viewing
+from app.store.cases import Cases
 from app.store.database import Database
 from app.store.queue import LeaseLost, Queue
 from app.store.records import Job
@@ -39,12 +42,14 @@ class Worker:
         name: Of its own.
         device: As for `denselens score`.
         lease_s: How long a job is its own without a sign of life.
+        viewing: Where the images of cases are prepared for pages; None prepares none.
     """
 
     database: Database
     name: str
     device: str = "auto"
     lease_s: float = 60.0
+    viewing: Viewing | None = None
     _loaded: tuple[Asked, Pipeline] | None = None
 
     def work(self, *, stop: Callable[[], bool] = lambda: False) -> int:
@@ -54,7 +59,8 @@ class Worker:
             How many were begun.
         """
         queue, begun = Queue(self.database), 0
-        while not stop() and (job := queue.lease(self.name, self.lease_s, (SCORE,))) is not None:
+        kinds = (SCORE,) if self.viewing is None else (SCORE, VIEW)
+        while not stop() and (job := queue.lease(self.name, self.lease_s, kinds)) is not None:
             begun += 1
             self._do(queue, job)
         return begun
@@ -62,7 +68,10 @@ class Worker:
     def _do(self, queue: Queue, job: Job) -> None:
         try:
             with self._renewing(queue, job) as lost:
-                self._score(ScoreJob.model_validate(job.payload), lost)
+                if job.kind == VIEW:
+                    self._view(ViewJob.model_validate(job.payload))
+                else:
+                    self._score(ScoreJob.model_validate(job.payload), lost)
             queue.complete(job)
         except LeaseLost:
             _LOG.warning("job %s took too long and is another worker's", job.id)
@@ -85,9 +94,15 @@ class Worker:
         pipeline = self._pipeline(wanted)
         with open_inputs([wanted.input]) as inventory:
             for scored in many(pipeline.task.gather(inventory.studies), pipeline, wanted.out):
-                take_in(self.database, wanted.out / scored.entry.folder, self.name)
+                case = take_in(self.database, wanted.out / scored.entry.folder, self.name)
+                if self.viewing is not None and not case.error:
+                    queue_view(self.database, case)
                 if lost():
                     raise LeaseLost
+
+    def _view(self, wanted: ViewJob) -> None:
+        if self.viewing is not None:
+            self.viewing.prepare(Cases(self.database).get(wanted.case))
 
     def _pipeline(self, wanted: ScoreJob) -> Pipeline:
         """Loaded once for all jobs that ask for the same."""

@@ -21,7 +21,7 @@ MUST_NOT_KNOW = {
     "pipelines": ("app",),
 }
 ONLY_IN = {
-    "streamlit": ("app.streamlit_app", "app.views", "app.components"),
+    "streamlit": ("app.asgi", "app.streamlit_app", "app.views", "app.components"),
     "sqlalchemy": ("app.store",),
     "starlette": ("app.routes",),
 }

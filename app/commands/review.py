@@ -14,6 +14,7 @@ import uvicorn
 
 from app.database_option import DatabaseUrl
 from app.services.intake import take_in
+from app.services.jobs import queue_view
 from app.settings import DATABASE, InstallationSettings
 from app.store.database import open_database
 from datasets.errors import ConfigError, InputRefused
@@ -76,8 +77,10 @@ def _take_in(url: str, folders: Sequence[Path]) -> tuple[int, list[str]]:
                 )
             for study in found:
                 try:
-                    take_in(database, study, "review")
+                    case = take_in(database, study, "review")
                     taken += 1
+                    if not case.error:
+                        queue_view(database, case)
                 except InputRefused as refusal:
                     refused.append(f"{study}: {refusal.message}")
     finally:

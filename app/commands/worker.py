@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from app.database_option import DatabaseUrl
+from app.services.viewing import Viewing
 from app.settings import InstallationSettings
 from app.store.database import open_database
 from app.worker import Worker
@@ -33,9 +34,11 @@ def command(
         stop.set()
 
     before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
-    opened = open_database(database or InstallationSettings.read().database)
+    settings = InstallationSettings.read()
+    opened = open_database(database or settings.database)
     try:
-        worker = Worker(opened, f"{socket.gethostname()}:{os.getpid()}", device)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        worker = Worker(opened, name, device, viewing=Viewing(settings.data))
         begun = worker.work(stop=stop.is_set)
         while not until_empty and not stop.wait(_POLL_S):
             begun += worker.work(stop=stop.is_set)

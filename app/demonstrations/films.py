@@ -60,6 +60,7 @@ def films(chosen: Sequence[DemoFilm] = FILMS) -> Demonstration:
         told="chest films, PNG and DICOM: fourteen findings",
         make=lambda folder: [_store(film, folder) for film in chosen],
         show=partial(_show, tuple(chosen)),
+        explained="grad_cam",
     )
 
 

@@ -61,12 +61,14 @@ class Demonstration:
         told: What is shown, in a sentence.
         make: Writes the phantoms into a folder and gives the inputs to score.
         show: Draws a contact sheet at a path, and gives a table of found beside truth.
+        explained: Method by which findings are explained too; "" for none.
     """
 
     task: str
     told: str
     make: Callable[[Path], list[Path]]
     show: Callable[[Sequence[Found], Path], Table]
+    explained: str = ""
 
 
 def table(title: str, first: str, *columns: str) -> Table:

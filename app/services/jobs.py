@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.store.database import Database
 from app.store.queue import Queue
-from app.store.records import Job, NewJob, sha256_of
+from app.store.records import Case, Job, NewJob, sha256_of
 
-SCORE = "score"
+SCORE, VIEW = "score", "view"
+# Somebody may be waiting for the page.
+_SOON = 100
 
 
 class ScoreJob(BaseModel):
@@ -41,3 +43,22 @@ def queue_score(database: Database, wanted: ScoreJob, priority: int = 0) -> Job:
     absolute = wanted.model_copy(update={"input": wanted.input.resolve(), "out": wanted.out.resolve()})
     payload = absolute.model_dump(mode="json")
     return Queue(database).add(NewJob(kind=SCORE, key=absolute.key, payload=payload, priority=priority))
+
+
+class ViewJob(BaseModel):
+    """What a job of the kind `view` says: the images of a case are to be prepared for the page.
+
+    Attributes:
+        case: Its id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: str
+
+
+def queue_view(database: Database, case: Case) -> Job:
+    """Have the images of a case's latest result prepared, before those that are to be scored."""
+    payload = ViewJob(case=case.id).model_dump(mode="json")
+    key = f"{VIEW}:{case.id}:{case.result_sha256}"
+    return Queue(database).add(NewJob(kind=VIEW, key=key, payload=payload, priority=_SOON))
