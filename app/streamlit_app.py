@@ -10,7 +10,7 @@ from app.access import Person, Right
 from app.components.viewer import ASSETS
 from app.services.services import Services, services
 from app.services.wording import NOTICE
-from app.views import compare, models, monitor, review, worklist
+from app.views import compare, models, monitor, review, upload, worklist
 from app.views.session import person_here
 
 # Images need the room that a page of text would leave free.
@@ -41,6 +41,8 @@ pages = {"worklist": _page(worklist, "Worklist", "list", first=True)}
 if person.may(Right.LOOK):
     pages["case"] = _page(review, "Case", "radiology")
     pages["studies"] = _page(compare, "Reader studies", "group")
+if person.may(Right.UPLOAD):
+    pages["upload"] = _page(upload, "Upload", "upload")
 if person.may(Right.RESEARCH):
     pages["monitor"] = _page(monitor, "Monitoring", "monitoring")
 if person.may(Right.LOOK):

@@ -15,6 +15,7 @@ from app.routes.incidents import Incidents
 from app.routes.news import news_routes
 from app.routes.pixels import pixel_routes
 from app.routes.slides import slide_routes
+from app.routes.uploads import upload_routes
 from app.services.services import Services
 
 # Scripts, styles and libraries that ship: the only files here that anybody may have.
@@ -28,6 +29,7 @@ def all_routes(services: Services) -> list[BaseRoute]:
         *slide_routes(services),
         *export_routes(services),
         *news_routes(services),
+        *upload_routes(services),
         Route("/api/health", _health, methods=["GET"]),
         Mount("/assets", StaticFiles(directory=ASSETS)),
     ]

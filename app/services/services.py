@@ -5,6 +5,7 @@ from functools import cache
 
 from app.access import Tokens
 from app.services.slide_tiles import SlideTiles
+from app.services.uploads import Uploads
 from app.services.viewing import Viewing
 from app.settings import InstallationSettings
 from app.store.database import Database, open_database
@@ -19,6 +20,7 @@ class Services:
         database: Open.
         viewing: Views and masks.
         tokens: By which routes know who asks.
+        uploads: What people bring.
         tiles: Of slides, some of which stay open.
     """
 
@@ -26,6 +28,7 @@ class Services:
     database: Database
     viewing: Viewing
     tokens: Tokens
+    uploads: Uploads
     tiles: SlideTiles = field(default_factory=SlideTiles)
 
     @classmethod
@@ -36,7 +39,13 @@ class Services:
             ConfigError: The database cannot be opened.
             OSError: The data folder cannot be written to.
         """
-        return cls(settings, open_database(settings.database), Viewing(settings.data), Tokens(settings.secret()))
+        return cls(
+            settings,
+            open_database(settings.database),
+            Viewing(settings.data),
+            Tokens(settings.secret()),
+            Uploads(settings.data, round(1e6 * settings.most_upload_mb)),
+        )
 
     def close(self) -> None:
         """Let go of slides and of the database."""

@@ -151,6 +151,12 @@ class Queue:
                 job_of(row) for row in session.scalars(query.where(JobRow.status.in_(statuses)) if statuses else query)
             ]
 
+    def latest(self, kind: str, most: int = 100) -> list[Job]:
+        """Jobs of a kind in whatever state, the latest first."""
+        query = select(JobRow).where(JobRow.kind == kind).order_by(JobRow.created_at.desc(), JobRow.id).limit(most)
+        with self._database.reading() as session:
+            return [job_of(row) for row in session.scalars(query)]
+
     def counts(self) -> dict[str, int]:
         """How many there are in each state."""
         with self._database.reading() as session:

@@ -2,7 +2,7 @@
 
 import gzip
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +55,17 @@ MATRIX = [
     Row("exports/{kind}", Right.EXPORT, "liver", "exports/json"),
     Row("explanations/{number:int}", Right.LOOK, "film", "explanations/0"),
     Row("/api/worklist/state", Right.LIST, "", "/api/worklist/state"),
+    Row("/api/uploads/{upload}/{name:path}", Right.UPLOAD, "", f"/api/uploads/{UPLOAD}/slice.dcm", "PUT", 201),
+    Row("/api/uploads/{upload}/done", Right.UPLOAD, "", f"/api/uploads/{UPLOAD}/done", "POST"),
+    Row("/api/uploads/{upload}", Right.UPLOAD, "", f"/api/uploads/{UPLOAD}", "DELETE", 204),
 ]
 # What anybody may have: scripts that ship, and that the server lives.
 OPEN = {("GET", "/api/health"), ("", "/assets")}
-BY_ROUTE = pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row.method} {row.template}")
+ABOUT_A_CASE = [row for row in MATRIX if row.case]
+
+
+def by_route(rows: list[Row]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("row", rows, ids=lambda row: f"{row.method} {row.template}")
 
 
 def template(row: Row) -> str:
@@ -76,7 +83,18 @@ def path_of(house: House, row: Row, case: str | None = None) -> str:
 
 
 def bound_to(house: House, row: Row) -> str:
+    if row.path.startswith("/api/uploads/"):
+        return f"upload:{UPLOAD}"
     return house.cases[row.case].id if row.case else ""
+
+
+@pytest.fixture(autouse=True)
+def arriving(house: House) -> Iterator[None]:
+    """An upload of which one file has come."""
+    with house.services.uploads.receiving(UPLOAD, "film.png") as incoming:
+        incoming.write(b"no film")
+    yield
+    house.services.uploads.discard(UPLOAD)
 
 
 def assert_refused(answer: Any, status: int) -> None:
@@ -100,7 +118,7 @@ def test_the_matrix_has_every_route(house: House) -> None:
     assert found == {(row.method, template(row)) for row in MATRIX} | OPEN
 
 
-@BY_ROUTE
+@by_route(MATRIX)
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role(house: House, row: Row, role: Role) -> None:
     person, case = Person("somebody", frozenset({role})), bound_to(house, row)
@@ -133,7 +151,7 @@ def bad_tokens(house: House, row: Row) -> dict[str, tuple[str | None, int]]:
     }
 
 
-@BY_ROUTE
+@by_route(MATRIX)
 def test_no_token_but_a_good_one(house: House, row: Row) -> None:
     path, sent = path_of(house, row), row.sent(house)
     for kind, (token, status) in bad_tokens(house, row).items():
@@ -146,7 +164,7 @@ def test_no_token_but_a_good_one(house: House, row: Row) -> None:
     assert house.ask(path, house.token(bound_to(house, row), row.right), row.method, **sent).status_code == row.good
 
 
-@BY_ROUTE
+@by_route(MATRIX)
 def test_a_token_counts_in_its_header_alone(house: House, row: Row) -> None:
     token = house.token(bound_to(house, row), row.right)
     elsewhere: list[dict[str, Any]] = [
@@ -158,10 +176,8 @@ def test_a_token_counts_in_its_header_alone(house: House, row: Row) -> None:
         assert_refused(house.ask(path_of(house, row), None, row.method, **more), 401)
 
 
-@BY_ROUTE
+@by_route(ABOUT_A_CASE)
 def test_whether_a_case_exists_is_not_told(house: House, row: Row) -> None:
-    if not row.case:
-        pytest.skip("about no case")
     tokens = (house.token(house.cases["liver" if row.case != "liver" else "film"].id, row.right), None, "garbage")
     for token in tokens:
         there, missing = (
@@ -171,10 +187,8 @@ def test_whether_a_case_exists_is_not_told(house: House, row: Row) -> None:
         assert there.headers == missing.headers
 
 
-@BY_ROUTE
+@by_route(ABOUT_A_CASE)
 def test_a_case_that_is_gone_is_told_to_who_may_know(house: House, row: Row) -> None:
-    if not row.case:
-        pytest.skip("about no case")
     answer = house.ask(path_of(house, row, "0" * 32), house.token("0" * 32, row.right), row.method, **row.sent(house))
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_case")
 
