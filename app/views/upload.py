@@ -25,6 +25,8 @@ _STATES: dict[JobStatus, str] = {
     "set_aside": "set aside",
 }
 _KEPT = ("upload", "upload_failed")
+# Words that are not written as they are in names of files.
+_SPELT = {"ct": "CT", "xray": "X-ray"}
 
 
 def render(services: Services, person: Person) -> None:
@@ -45,13 +47,13 @@ def render(services: Services, person: Person) -> None:
             "What is to be looked for",
             tasks,
             index=tasks.index(_FIRST) if _FIRST in tasks else 0,
-            format_func=lambda name: words(name).capitalize(),
+            format_func=_title,
             help="Tasks whose network has weights here. Others would say nothing.",
             key="upload_task",
         )
         _one(services, person, task)
     with right:
-        st.subheader("Uploads being scored")
+        st.subheader("Uploaded to be scored")
         _jobs(services.uploads.jobs(services.database))
     token = services.tokens.grant(person, frozenset({Right.LIST}))
     ticker("/api/worklist/state", token, state, key="worklist-news")
@@ -81,20 +83,19 @@ def _one(services: Services, person: Person, task: str) -> None:
 
 def _found(services: Services, person: Person, task: str, found: Inspection) -> None:
     fit = found.fit_for(task)
-    st.markdown(f"**{_counted(found.files, 'file')}** came, {found.size_bytes / 1e6:.1f} MB.")
+    st.markdown(f"**{_counted(found.files, 'file')}** came, {_size(found.size_bytes)}.")
     if not found.usable:
         st.error("No task can use what came. It was deleted.")
     elif fit:
-        st.success(f"{words(task).capitalize()} would score {_counted(fit, 'study', 'studies')} of it.")
+        st.success(f"{_title(task)} would score {_counted(fit, 'study', 'studies')} of it.")
     else:
-        st.warning(f"{words(task).capitalize()} would score nothing of it. Choose another task, or another study.")
-    buttons = st.columns([1, 1, 2])
-    if found.usable and buttons[0].button("Score", type="primary", disabled=not fit, key="upload_score"):
-        _accept(services, person, task)
-    again = "Delete it" if found.usable else "Another upload"
-    if buttons[1].button(again, key="upload_discard"):
-        _forget(services)
-        st.rerun()
+        st.warning(f"{_title(task)} would score nothing of it. Choose another task, or another study.")
+    with st.container(horizontal=True):
+        if found.usable and st.button("Score", type="primary", disabled=not fit, key="upload_score"):
+            _accept(services, person, task)
+        if st.button("Delete it" if found.usable else "Another upload", key="upload_discard"):
+            _forget(services)
+            st.rerun()
     _notes(found.repairs)
     _refused(found.refusal)
     for study in found.studies:
@@ -106,7 +107,7 @@ def _study(study: FoundStudy, task: str) -> None:
         st.markdown(f"**{plain(study.uid)}**")
         for series in study.series:
             kind = plain(series.modality) or "modality not told"
-            st.markdown(f"{kind} · {_counted(series.images, 'image')} · {plain(series.description)}")
+            st.markdown(f"{kind} · {plain(series.description)}")
             _notes(series.repairs)
             _refused(series.refusal)
         _notes(study.repairs)
@@ -114,7 +115,7 @@ def _study(study: FoundStudy, task: str) -> None:
         choice = study.choices.get(task)
         told = {one.refusal for one in study.series} | {study.refusal}
         if choice is not None and choice not in told:
-            _refused(choice)
+            _refused(choice, f"{_title(task)} would refuse it")
 
 
 def _notes(repairs: Sequence[Note]) -> None:
@@ -122,9 +123,9 @@ def _notes(repairs: Sequence[Note]) -> None:
         st.caption(f"Put right: {plain(one.message)} ({plain(one.code)})")
 
 
-def _refused(refusal: Note | None) -> None:
+def _refused(refusal: Note | None, told: str = "Cannot be used") -> None:
     if refusal is not None:
-        text = f"Would be refused: {plain(refusal.message)}. What to do: {plain(refusal.advice)}."
+        text = f"{told}: {plain(refusal.message)}. What to do: {plain(refusal.advice)}."
         st.warning(f"{text} ({plain(refusal.code)})")
 
 
@@ -136,6 +137,7 @@ def _accept(services: Services, person: Person, task: str) -> None:
         st.error(plain(str(refused)))
         return
     del st.session_state["upload"]
+    st.toast("It waits to be scored. Then it is on the worklist.")
     st.rerun()
 
 
@@ -152,7 +154,7 @@ def _jobs(jobs: Sequence[Job]) -> None:
     rows = [
         {
             "Since": moment_text(job.created_at),
-            "Task": words(job.payload["task"]),
+            "Task": _title(str(job.payload["task"])),
             "State": _STATES[job.status],
             "Why": f"{job.code}: {job.message}" if job.code else "",
         }
@@ -163,3 +165,12 @@ def _jobs(jobs: Sequence[Job]) -> None:
 
 def _counted(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _title(task: str) -> str:
+    spelt = [_SPELT.get(word, word) for word in words(task).split()]
+    return " ".join([spelt[0][:1].upper() + spelt[0][1:], *spelt[1:]])
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{max(round(size_bytes / 1e3), 1)} kB"

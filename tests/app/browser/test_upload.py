@@ -62,9 +62,9 @@ def test_a_film_from_the_disk_to_the_queue(page: Page, house: Installation) -> N
     expect(page.get_by_text("1 file came")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("_b_film_b_", exact=True)).to_be_visible()
     # A format that tells no modality: every task that takes films or volumes may be asked.
-    page.get_by_label("What is to be looked for").click()
-    page.get_by_role("option", name="Chest xray", exact=True).click()
-    expect(page.get_by_text("Chest xray would score 1 study of it.")).to_be_visible(timeout=20_000)
+    page.get_by_role("combobox", name="What is to be looked for").click()
+    page.get_by_role("option", name="Chest X-ray", exact=True).click()
+    expect(page.get_by_text("Chest X-ray would score 1 study of it.")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Score").click()
     expect(page.get_by_text("Nothing was uploaded yet.")).not_to_be_visible(timeout=20_000)
     expect(page.get_by_role("button", name="Choose files")).to_be_visible(timeout=20_000)
@@ -85,7 +85,7 @@ def test_a_film_from_the_disk_to_the_queue(page: Page, house: Installation) -> N
 def test_what_cannot_be_used_is_told_in_words(page: Page, house: Installation) -> None:
     choose(page, "film.png", b"this is no film")
     expect(page.get_by_text("No task can use what came. It was deleted.")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(re.compile("Would be refused: .*What to do: "))).to_be_visible()
+    expect(page.get_by_text(re.compile("Cannot be used: .*What to do: "))).to_be_visible()
     assert [path.name for path in arriving(house)] == [".inspection.json"]
     page.get_by_role("button", name="Another upload").click()
     expect(page.get_by_role("button", name="Choose files")).to_be_visible(timeout=20_000)
