@@ -40,7 +40,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 export UV_COMPILE_BYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-weights test test-slow test-deps lint format bench clean
+.PHONY: help setup demo picture demo-weights test test-slow test-deps lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## phantoms of every task, scored with the weights that ship, found beside truth
 	$(BIN)/denselens demo $(DEMO_ARGS)
+
+picture: $(STAMP) ## the pictures of the review app, from the demonstration's phantoms (needs Chromium)
+	$(BIN)/denselens demo --out build/demo --no-browser
+	$(BIN)/python -m tests.app.browser.readme_picture build/demo docs/images
 
 demo-weights: $(STAMP) ## train the weights that ship and come from phantoms again, from their fixed seeds
 	$(BIN)/python -m pipelines.demo_weights

@@ -17,6 +17,8 @@ from app.views.session import person_here
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.1rem 1.2rem 0.5rem; }
 .stVerticalBlock { gap: 0.55rem; }
+.stButton button { padding: 0.25rem 0.5rem; }
+.st-key-findings-list { max-height: 46vh; overflow-y: auto; flex-wrap: nowrap; padding-right: 0.4rem; }
 </style>"""
 
 

@@ -91,6 +91,7 @@ class View(Record):
         shape: Columns, rows and slices of the view.
         spacing_mm: Between their centres; None where it is unknown, and lengths are told in pixels.
         directions: For each axis of the view the unit vector in the patient (LPS); None where that is unknown.
+        origin_mm: Centre of the first voxel in the patient (LPS); None where that is unknown.
         dtype: Of `image.raw`; little endian. `colour` has red, green and blue, interleaved.
         slope: A value is slope times the stored number plus intercept.
         intercept: See slope.
@@ -109,6 +110,7 @@ class View(Record):
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float] | None = None
     directions: tuple[tuple[float, float, float], ...] | None = None
+    origin_mm: tuple[float, float, float] | None = None
     dtype: DType = "int16"
     slope: float = 1.0
     intercept: float = 0.0

@@ -88,6 +88,7 @@ def shown(loaded: Loaded, result: Result, folder: Path, film: str = "") -> Made:
         shape=image.shape,
         spacing_mm=grid.spacing_mm if grid else None,
         directions=_directions(grid) if grid else None,
+        origin_mm=_origin_mm(grid) if grid else None,
         dtype=stored.dtype,
         slope=stored.slope,
         intercept=stored.intercept,
@@ -127,6 +128,11 @@ def _directions(grid: Grid) -> tuple[tuple[float, float, float], ...]:
     columns = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
     lps = columns * np.array([[-1.0], [-1.0], [1.0]])
     return tuple((float(x), float(y), float(z)) for x, y, z in np.round(lps.T, 6))
+
+
+def _origin_mm(grid: Grid) -> tuple[float, float, float]:
+    left, back, head = (float(value) for value in grid.affine[:3, 3] * (-1.0, -1.0, 1.0))
+    return left, back, head
 
 
 def _stored(image: Image) -> Stored:

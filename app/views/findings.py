@@ -65,7 +65,7 @@ class Panel:
         findings, called = self._opened.result.findings, self._opened.called
         if not called and self._opened.aided:
             st.markdown("**Nothing was called.**")
-        with st.container(height=430, border=False):
+        with st.container(key="findings-list"):
             for number in called:
                 self._card(number, findings[number])
             self._added()
@@ -198,7 +198,7 @@ class Panel:
     def _finish(self) -> None:
         opened, still_open = self._opened, self._opened.still_open
         back, forth, undo = st.columns(3)
-        _wide(back, "Previous", "p", self._move, -1, disabled=not opened.called)
+        _wide(back, "Back", "p", self._move, -1, disabled=not opened.called)
         _wide(forth, "Next", "n", self._move, 1, disabled=not opened.called)
         _wide(undo, "Undo", "u", opened.undo, disabled=not opened.draft.before)
         if opened.draft.stand.complete:

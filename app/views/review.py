@@ -1,5 +1,6 @@
 """One case: the image, what the network said of it and why, and what the reader decides."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -161,5 +162,6 @@ def _line(opened: Opened) -> None:
         st.caption("You read this case without the network's help: add what you find.")
         return
     called = [one for one in opened.result.findings if one.positive]
-    told = ", ".join(words(one.label) for one in called[:6])
+    counts = Counter(words(one.label) for one in called)
+    told = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
     st.caption(f"Model {plain(opened.result.model.name)}: {plain(told) or 'nothing called'}.")

@@ -143,8 +143,8 @@ def check_exports(window: Window, folder: Path) -> None:
 def test_a_film_by_keys_alone(window: Window, installation: Installation) -> None:
     case = case_of(installation, "chest_xray")
     page = window.page
-    page.get_by_label("Search").fill("film")
-    page.get_by_label("Search").press("Enter")
+    page.get_by_role("textbox", name="Search").fill("film")
+    page.get_by_role("textbox", name="Search").press("Enter")
     expect(page.get_by_text(re.compile("^1 new · 0 in review"))).to_be_visible(timeout=20_000)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(1000)

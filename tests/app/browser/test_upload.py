@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.store.audit_log import AuditLog
 from app.store.queue import Queue
+from app.store.records import NewJob
 from datasets.phantoms import film_phantom
 from tests.app.browser.installation import Installation, started
 
@@ -103,4 +104,34 @@ def test_a_connection_that_is_lost_is_told(page: Page, house: Installation) -> N
     choose(page, "scan.dcm", bytes(1_000))
     expect(page.get_by_text("The upload failed: the connection was lost")).to_be_visible(timeout=20_000)
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+    assert arriving(house) == []
+
+
+def test_news_do_not_disturb_what_is_being_sent(page: Page, house: Installation) -> None:
+    held: list[Route] = []
+    page.route("**/api/uploads/*/film.png", held.append)
+    choose(page, "film.png", film())
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=20_000)
+    database = house.database()
+    Queue(database).add(NewJob(kind="another", key="news"))
+    database.close()
+    # The page is drawn again, with another token.
+    page.wait_for_timeout(6_000)
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    (one,) = held
+    one.continue_()
+    expect(page.get_by_text("1 file came")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible(timeout=20_000)
+
+
+def test_cancelling_keeps_nothing(page: Page, house: Installation) -> None:
+    page.route("**/api/uploads/*/second.png", lambda route: None)
+    page.get_by_label("Choose files").and_(page.locator("input")).set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": film()} for name in ("first.png", "second.png")]
+    )
+    expect(page.get_by_text("file 2 of 2")).to_be_visible(timeout=20_000)
+    assert [path.name for path in arriving(house)] == ["first.png"]
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Nothing of it was kept.")).to_be_visible(timeout=20_000)
     assert arriving(house) == []

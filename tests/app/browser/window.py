@@ -20,7 +20,7 @@ class Window:
         self.page.on("request", lambda r: self.foreign.append(r.url) if not r.url.startswith(own) else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.goto(installation.url)
-        expect(self.page.get_by_text("could not be scored").first).to_be_visible(timeout=30_000)
+        expect(self.page.get_by_text("could not be scored").first).to_be_visible(timeout=60_000)
 
     def state(self) -> dict[str, Any]:
         told: dict[str, Any] = self.page.locator(".denselens-viewer").evaluate("e => e.denselens.state()")
@@ -39,8 +39,8 @@ class Window:
         raise AssertionError("the viewer never was ready")
 
     def open(self, study: str) -> None:
-        self.page.get_by_label("Search").fill(study)
-        self.page.get_by_label("Search").press("Enter")
+        self.page.get_by_role("textbox", name="Search").fill(study)
+        self.page.get_by_role("textbox", name="Search").press("Enter")
         self.page.wait_for_timeout(700)
         self.page.get_by_role("button", name=re.compile("Open most urgent")).click()
         expect(self.page.get_by_role("tab", name="Findings")).to_be_visible(timeout=30_000)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from app.services.intake import new_case, read_result
 from app.services.view import PreparedView
@@ -82,6 +83,11 @@ def test_axes_grow_towards_left_back_and_head(planted: tuple[Case, PreparedView,
     directions = np.array(prepared.view.directions)
     assert (np.diag(directions) > 0.9).all()
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-5)
+    # SimpleITK's own words for the same are origin and direction, both in LPS.
+    case, prepared, _ = planted
+    segmentation = sitk.ReadImage(str(Path(case.folder) / "segmentation.nii.gz"))
+    voxel = sitk.DICOMOrient(segmentation, "LPS").TransformIndexToPhysicalPoint((0, 0, 0))
+    np.testing.assert_allclose(prepared.view.origin_mm or (), voxel, atol=1e-3)
 
 
 def test_a_finding_lies_in_its_tumour(planted: tuple[Case, PreparedView, Viewing]) -> None:

@@ -34,11 +34,11 @@ export function edges(directions, axes) {
   return { right: letters(across), left: letters(negated(across)), bottom: letters(down), top: letters(negated(down)) };
 }
 
-/** Millimetres (LPS) from the centre of the first voxel to that of a voxel; null where directions are not known. */
+/** Where the centre of a voxel lies in the patient (LPS mm), from that of the first one where no origin is told; null where directions are not known. */
 export function position(view, voxel) {
   if (!view.spacing_mm || !view.directions || view.directions.length < 3) return null;
   return [0, 1, 2].map((part) =>
-    [0, 1, 2].reduce((sum, axis) => sum + view.directions[axis][part] * view.spacing_mm[axis] * voxel[axis], 0),
+    [0, 1, 2].reduce((sum, axis) => sum + view.directions[axis][part] * view.spacing_mm[axis] * voxel[axis], view.origin_mm?.[part] ?? 0),
   );
 }
 
