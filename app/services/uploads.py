@@ -170,6 +170,8 @@ class Uploads:
             raise UploadRefused("no_such_upload", "nothing was sent")
         with self._looking:
             found = inspect(folder, len(files), sum(path.stat().st_size for path in files))
+        if not folder.exists():
+            raise UploadRefused("no_such_upload", "the upload was cancelled")
         if not found.usable:
             self.discard(upload)
             folder.mkdir(parents=True)

@@ -109,7 +109,7 @@ def test_a_connection_that_is_lost_is_told(page: Page, house: Installation) -> N
 
 def test_news_do_not_disturb_what_is_being_sent(page: Page, house: Installation) -> None:
     held: list[Route] = []
-    page.route("**/api/uploads/*/film.png", held.append)
+    page.route("**/api/uploads/*/film.png", lambda route: held.append(route))
     choose(page, "film.png", film())
     expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=20_000)
     database = house.database()
