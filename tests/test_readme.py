@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from datasets.phantoms import default_grid, film_phantom, slide_patches, slide_p
 from datasets.phantoms.nuclei import nuclei_phantom
 from networks.build import build
 from networks.configs import DenseNetConfig
+from tests.app.browser.installation import started
 from tests.app.small_scans import dicom, nifti
 from tests.pipelines.training.small_training import write_discs
 
@@ -84,6 +86,13 @@ def _soon_done(words: list[str]) -> list[str]:
     return [*words[:at], *(["0.4"] if at < len(words) else []), *words[at + 1 :]]
 
 
+def _opened_and_closed(folder: Path, results: list[str]) -> int:
+    """The review app runs until it is stopped: here, as soon as it answers."""
+    running = started(folder, [Path(one) for one in results])
+    running.process.send_signal(signal.SIGINT)
+    return running.process.wait(30)
+
+
 def test_every_command_works_as_typed_one_after_the_other(
     told: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,12 +110,26 @@ def test_every_command_works_as_typed_one_after_the_other(
     ends = {}
     for words in told:
         if words[0] == "denselens" and len(words) > 2:
+            if words[1] == "review":
+                ends[shlex.join(words)] = _opened_and_closed(tmp_path, words[2:])
+                continue
             ends[shlex.join(words)] = main(_soon_done(words)[1:])
             # What takes minutes tells how far it is.
             told_meanwhile = capsys.readouterr().err
             assert words[1] in ("train", "evaluate") or told_meanwhile == ""
     commands = {command.split()[1] for command in ends}
-    assert commands == {"audit", "demo", "evaluate", "explain", "inspect", "score", "search", "train", "weights"}
+    assert commands == {
+        "audit",
+        "demo",
+        "evaluate",
+        "explain",
+        "inspect",
+        "review",
+        "score",
+        "search",
+        "train",
+        "weights",
+    }
     assert (tmp_path / "figures" / "report.html").is_file()
     assert set(ends.values()) == {0}, ends
     assert (tmp_path / "demo-out" / "liver_ct" / "contact_sheet.png").is_file()
