@@ -20,7 +20,7 @@ from app.views.text import plain
 _NO_ROLE = "Your account has no role here. Ask who runs this installation for one of: reader, researcher, operator."
 # Beside the pages' names, above Streamlit's own bar.
 _STYLE = """<style>
-.st-key-who { position: fixed; top: 0.35rem; right: 4.5rem; z-index: 999991; width: auto; gap: 0.8rem; }
+.st-key-who { position: fixed; top: 0.55rem; right: 4.5rem; z-index: 999991; width: auto; gap: 0.8rem; }
 </style>"""
 # Clocks of the page have it drawn without anybody being there: by their key, the event that says so.
 _CLOCKS = {"worklist-news": "changed", "login-over": "rang"}
