@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from app.services.deciding import Draft, Stand, begun, open_findings, saved
+from app.services.deciding import Draft, Stand, open_findings, saved
 from app.store.database import Database
 from app.store.records import Case, Decision, Review
 from pipelines.results import Result
@@ -87,7 +87,7 @@ class Opened:
             reviews: All of the case.
             theirs: Whether what they said stands from now on, or what this reader said.
         """
-        seen = begun(self.case, [one for one in reviews if one.number <= review.number]).seen
+        seen = max(one.number for one in reviews if one.number <= review.number or one.reader == self.reader)
         stand = Stand.of(review) if theirs else self.draft.stand
         self.draft = replace(self.draft.then(stand), seen=seen)
         self._save()

@@ -1,6 +1,8 @@
 """A browser window on the review app, as a reader uses it."""
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,12 @@ class Window:
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
         self.page.wait_for_timeout(600)
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not come to hold"
+            self.page.wait_for_timeout(100)
 
     def download(self, title: str, folder: Path) -> Path:
         with self.page.expect_download(timeout=60_000) as waiting:
