@@ -13,7 +13,7 @@ from app.services.services import Services
 from app.services.wording import status_text
 from app.store.cases import Cases, ClaimedByAnother, Wanted
 from app.store.queue import Queue
-from app.store.records import Case, CaseStatus
+from app.store.records import Case, CaseStatus, sha256_of
 from app.views.text import plain
 
 _STATUSES: tuple[CaseStatus, ...] = ("new", "in_review", "decided", "failed")
@@ -67,7 +67,8 @@ def _table(services: Services, person: Person, wanted: Wanted) -> None:
         return
     chosen = st.dataframe(
         [_row(case) for case in found],
-        key=f"cases-{wanted.skip}",
+        # A row that was selected is a place in the list: when other cases stand there, it is selected no more.
+        key=f"cases-{sha256_of([case.id for case in found])[:16]}",
         hide_index=True,
         width="stretch",
         height=min(36 * (len(found) + 1) + 4, 640),

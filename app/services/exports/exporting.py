@@ -18,6 +18,7 @@ from app.services.view_making import in_display_order
 from app.services.viewing import Viewing
 from app.store.audit_log import AuditLog
 from app.store.database import Database
+from datasets.errors import InputRefused
 
 Made = Export | None
 _PLAIN: Mapping[str, Callable[[CaseRecord], Made]] = {"csv": as_csv, "json": as_json, "sr": as_sr, "seg": as_seg}
@@ -40,7 +41,7 @@ def exported(database: Database, viewing: Viewing, case_id: str, kind: str, who:
 
     Raises:
         NoSuchCase: There is none.
-        InputRefused: The result, the images or the edited mask are gone.
+        InputRefused: The result or the edited mask are gone, or the scan that a DICOM object refers to.
         ValueError: There is no such kind.
     """
     if kind not in KINDS:
@@ -58,7 +59,11 @@ def exported(database: Database, viewing: Viewing, case_id: str, kind: str, who:
 def _images(viewing: Viewing, record: CaseRecord) -> tuple[KeyImage, ...]:
     if record.result.error is not None:
         return ()
-    prepared, edited = viewing.prepare(record.case), None
+    try:
+        prepared, edited = viewing.prepare(record.case), None
+    except InputRefused:
+        # The scan is gone: what was said of it is told all the same, and that there are no images.
+        return ()
     if record.edit is not None:
         edited = np.asarray(in_display_order(record.edit.labels).slices())
     names = [row.name for row in record.rows if row.finding is not None]
