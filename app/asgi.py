@@ -18,6 +18,7 @@ import streamlit as st
 from app.routes.all import all_routes, around
 from app.services.services import services
 from app.settings import Login
+from app.views.incident import told
 
 PAGE = Path(__file__).resolve().parent / "streamlit_app.py"
 
@@ -56,6 +57,7 @@ def _made() -> st.App:
         lifespan=_open,
         routes=all_routes(here),
         middleware=around(_own_scripts()),
+        on_script_error=told,
         secrets=_secrets(here.settings.login, here.settings.secret()),
     )
 

@@ -53,6 +53,8 @@ def test_a_ct_from_the_worklist_to_its_exports(window: Window, installation: Ins
     edit(window, installation, case)
     decide(window, installation)
     check_exports(window, tmp_path)
+    # A network belongs to workers: a GPU that the page's process touched would never be given back.
+    assert "libtorch" not in Path(f"/proc/{installation.process.pid}/maps").read_text()
 
 
 def scroll(window: Window, installation: Installation) -> None:
