@@ -88,7 +88,7 @@ def _counts(counts: dict[str, int], jobs: dict[str, int]) -> None:
     told = [f"**{counts.get(status, 0)}** {status_text(status)}" for status in _STATUSES]
     waiting, running, aside = (jobs.get(name, 0) for name in ("queued", "running", "set_aside"))
     if waiting or running:
-        told.append(f"**{waiting + running}** being scored or waiting")
+        told.append(f"**{waiting + running}** jobs waiting or running")
     if aside:
         told.append(f"**{aside}** jobs set aside")
     st.markdown(" · ".join(told))
