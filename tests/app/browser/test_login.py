@@ -31,7 +31,7 @@ PEOPLE: tuple[dict[str, object], ...] = (
 def provider() -> Iterator[str]:
     """One that runs beside the tests; gives its address."""
     port = free_port()
-    # A provider that is late: what it says is over when it arrives, by less than the two minutes that clocks may differ.
+    # A provider that is late: what it says is over when it arrives, by less than clocks may differ (two minutes).
     late: dict[str, object] = {"sub": "late", "roles": ["reader"], "exp": int(time.time())}
     people = [word for one in (*PEOPLE, late) for word in ("--user-claims", json.dumps(one))]
     command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *people]

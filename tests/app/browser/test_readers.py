@@ -86,7 +86,9 @@ def test_two_readers_are_told_of_each_other_and_both_are_kept(
     second.page.close()
 
 
-@pytest.mark.parametrize("after_ms", [0, 15, 40, 120])
+@pytest.mark.parametrize(
+    "after_ms", [0, 40, *(pytest.param(ms, marks=pytest.mark.slow) for ms in (10, 20, 80, 120, 200))]
+)
 def test_a_page_killed_while_it_saves_leaves_a_whole_decision_or_none(
     browser: Browser, root: Path, after_ms: int
 ) -> None:

@@ -15,6 +15,7 @@ from app.store.records import Case, Review
 from app.store.reviews import Reviews
 from datasets.image import Intensity
 from datasets.io.nifti import read_nifti
+from tests.app.browser.conftest import HOSTILE
 from tests.app.browser.installation import Installation
 from tests.app.browser.window import Window
 
@@ -48,6 +49,10 @@ def test_a_ct_from_the_worklist_to_its_exports(window: Window, installation: Ins
     case = case_of(installation, "liver_ct")
     window.open(case.study_uid[-12:])
     window.wait_until_shown()
+    # What files say is text, and what they say of a patient is not shown at all.
+    expect(window.page.get_by_text("planted <b>by a test</b>")).to_be_visible()
+    assert HOSTILE not in window.page.locator("body").inner_text()
+    assert window.page.title() == "DenseLens"
     scroll(window, installation)
     show_otherwise(window)
     edit(window, installation, case)
@@ -150,8 +155,7 @@ def test_a_film_by_keys_alone(window: Window, installation: Installation) -> Non
     expect(page.get_by_text(re.compile("^1 new · 0 in review"))).to_be_visible(timeout=20_000)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(1000)
-    window.press("o")
-    expect(page.get_by_role("tab", name="Findings")).to_be_visible(timeout=30_000)
+    window.press_until("o", page.get_by_role("tab", name="Findings"))
     window.wait_until_shown()
     window.press("?")
     expect(page.get_by_role("dialog").get_by_text("Accept the finding")).to_be_visible(timeout=10_000)

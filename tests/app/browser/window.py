@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.app.browser.installation import Installation
 
@@ -50,6 +50,17 @@ class Window:
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
         self.page.wait_for_timeout(600)
+
+    def press_until(self, key: str, shown: Locator) -> None:
+        """A key that leads to another page: pressed while the page before is drawn anew, it may be lost."""
+        for _ in range(5):
+            self.page.keyboard.press(key)
+            try:
+                expect(shown).to_be_visible(timeout=8_000)
+                return
+            except AssertionError:
+                continue
+        raise AssertionError(f"{key} led nowhere")
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
         end = time.monotonic() + seconds
