@@ -45,10 +45,10 @@ def command(
         _demonstrate(demonstration, folder / demonstration.task, console)
     _say(console, f"Files: {writable(str(folder))}")
     console.print("volume_classification ships no weights, and so is not shown.")
-    console.print("Phantoms are no patients. Research use only, not a medical device.")
     results = [folder / demonstration.task / _RESULTS for demonstration in DEMONSTRATIONS]
     own = f"{DATA}={writable(str(folder / 'review'))}"
     _say(console, f"To review them: {own} denselens review {' '.join(writable(str(one)) for one in results)}")
+    console.print("Phantoms are no patients. Research use only, not a medical device.")
     if no_browser or not sys.stdout.isatty():
         return 0
     # A store of its own: phantoms do not belong between the cases of anybody.

@@ -78,7 +78,7 @@ def _labels(asked: Asked) -> Response:
 
 def _heat(asked: Asked) -> Response:
     prepared, number = _prepared(asked), int(asked.request.path_params["number"])
-    if number >= len(prepared.view.heats) or not prepared.view.heats[number].maps:
+    if prepared.view.kind == "slide" or number >= len(prepared.view.heats) or not prepared.view.heats[number].maps:
         return refusal(404, "no_such_layer", "there is no such map of this case")
     return file_answer(asked.request, prepared.folder / f"{heat_name(number)}{PACKED}", packed=True)
 

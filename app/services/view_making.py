@@ -108,6 +108,14 @@ def in_display_order(image: Image) -> Image:
     return reorient(image, DISPLAY) if image.affine is not None and image.shape[2] > 1 else image
 
 
+def slide_heats(result: Result) -> tuple[HeatLayer, ...]:
+    """The network's own map of a slide, which lies over all of it; none where the result has none."""
+    if "heatmap" not in result.outputs:
+        return ()
+    label = result.findings[0].label if result.findings else result.task
+    return (HeatLayer(number=0, label=label, method="probability of patches"),)
+
+
 def places_of(result: Result, grid: Grid | None) -> Iterator[Place]:
     """Where findings lie: voxels of the grid, or micrometres of a slide."""
     for number, finding in enumerate(result.findings):

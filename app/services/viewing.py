@@ -19,7 +19,7 @@ from isal import igzip
 from app.services.intake import read_result
 from app.services.source import opened_sources
 from app.services.view import IMAGE, LABELS, VIEW, PreparedView, View, heat_name
-from app.services.view_making import Made, in_display_order, places_of, shown
+from app.services.view_making import Made, in_display_order, places_of, shown, slide_heats
 from app.store.records import Case, Record
 from datasets.codes import RefusalCode
 from datasets.errors import InputRefused
@@ -152,6 +152,7 @@ class Viewing:
             return View(
                 kind="slide",
                 shape=(*result.slide.size_px, 1),
+                heats=slide_heats(result),
                 places=tuple(places_of(result, None)),
                 result_sha256=result.result_digest,
                 mpp=result.slide.mpp,
