@@ -17,6 +17,9 @@ VIEW = "view.json"
 IMAGE = "image.raw"
 LABELS = "labels.raw"
 
+# Views that another version of this program made are made anew.
+VERSION = 2
+
 Kind = Literal["volume", "film", "colour", "slide"]
 DType = Literal["int16", "uint16", "uint8"]
 
@@ -105,7 +108,7 @@ class View(Record):
         mpp: Of a slide: µm per pixel of its finest level.
     """
 
-    schema_version: int = 1
+    schema_version: int = VERSION
     kind: Kind
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float] | None = None

@@ -18,7 +18,7 @@ from isal import igzip
 
 from app.services.intake import read_result
 from app.services.source import opened_sources
-from app.services.view import IMAGE, LABELS, VIEW, PreparedView, View, heat_name
+from app.services.view import IMAGE, LABELS, VERSION, VIEW, PreparedView, View, heat_name
 from app.services.view_making import Made, in_display_order, places_of, shown, slide_heats
 from app.store.records import Case, Record
 from datasets.codes import RefusalCode
@@ -144,7 +144,7 @@ class Viewing:
 
     def _of(self, case: Case) -> Path:
         # Of the result that is shown: what a later one says has a view of its own.
-        name = hashlib.sha256(f"{case.study_uid} {case.task} {case.result_sha256}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{VERSION} {case.study_uid} {case.task} {case.result_sha256}".encode()).hexdigest()[:32]
         return self.folder / "views" / name
 
     def _make(self, result: Result, series: Series, study: Path, folder: Path) -> View:
