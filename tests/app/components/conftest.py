@@ -16,7 +16,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-backgroun
 HARMLESS = ("GL Driver Message", "Canvas2D", "Failed to load resource", "Ignoring tile")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -24,7 +24,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     running = Server()
     yield running
@@ -49,7 +49,7 @@ class Watched:
             self.wrong.append(message.text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def watched(browser: Browser, server: Server) -> Watched:
     """A page that stays open: the viewer's scripts are loaded once."""
     found = Watched(browser.new_page(viewport={"width": 1200, "height": 800}))
