@@ -86,7 +86,9 @@ def assert_out(page: Page) -> None:
 
 
 def assert_nothing_shown(page: Page) -> None:
-    assert page.locator("canvas, iframe, [data-testid=stDataFrame], .denselens-viewer").count() == 0
+    # What stood there before is taken away when the page has been drawn anew.
+    shown = page.locator("canvas, iframe, [data-testid=stDataFrame], .denselens-viewer")
+    expect(shown).to_have_count(0, timeout=20_000)
     assert STUDY not in page.content()
     assert "effusion" not in page.content()
 
